@@ -1,0 +1,287 @@
+/* SPDX-License-Identifier: MIT */
+#include "device_priv.h"
+#include "err.h"
+#include "shm.h"
+#include <string.h>
+
+/* ------------------------------------------------------------ the batch in hand */
+
+void fph_device_let_go(struct device *d)
+{
+	struct fph_vq_dev *vq = &d->vq[FPH_QUEUE_HINT];
+
+	d->in_hand = false;
+	if (d->resetting)
+		fph_device_reset(d);
+	else if (vq->size && !d->fault.rule)
+		/* A chain whose last hint is only partly handed out is still in use. */
+		fph_device_return(d, FPH_QUEUE_HINT,
+				  (uint16_t)(vq->done - (d->rest.len && !vq->in_chain)));
+}
+
+/*
+ * Switch doorbells on.  Returns how many chains came before the driver could know
+ * (barrier C): 0, or they are switched off again; or -EPROTO.
+ */
+static int listen(struct device *d)
+{
+	struct fph_vq_dev *vq = &d->vq[FPH_QUEUE_HINT];
+	struct fph_fault fault = { 0 };
+	int waiting;
+
+	fph_vq_dev_doorbell(vq, true);
+	waiting = fph_vq_dev_look(vq, &fault);
+	if (waiting < 0)
+		return fph_device_break(d, FPH_QUEUE_HINT, &fault);
+	if (waiting > 0)
+		fph_vq_dev_doorbell(vq, false);
+	return waiting;
+}
+
+int fph_device_ack(struct fph_device *dev)
+{
+	struct device *d = device_of(dev);
+	struct fph_vq_dev *vq = &d->vq[FPH_QUEUE_HINT];
+
+	fph_device_let_go(d);
+	if (!device_runs(d) || !vq->size)
+		return 0;
+	/* The driver need not ring for what it added while doorbells were off. */
+	if (vq->in_chain || d->rest.len || listen(d) > 0)
+		if (d->hints)
+			d->hints(d->ctx);
+	return 0;
+}
+
+/* ------------------------------------------------------------ rounds */
+
+/* What every call of the embedder's on the round answers if it cannot. */
+static int ready(const struct device *d)
+{
+	if (d->fault.rule)
+		return -EPROTO;
+	return d->state == FPH_DEVICE_DOWN ? -ENOTCONN : 0;
+}
+
+int fph_device_start(struct fph_device *dev)
+{
+	struct device *d = device_of(dev);
+	struct fph_vq_dev *vq = &d->vq[FPH_QUEUE_HINT];
+	struct fph_fault fault = { 0 };
+	int rc, waiting;
+
+	fph_device_stop(dev);
+	rc = ready(d);
+	if (rc < 0)
+		return rc;
+	if (!vq->size)
+		return -ENOTCONN;
+
+	/*
+	 * The fence (S3): what stands in the ring before the id is shown was put
+	 * there under another one, whatever it says.
+	 */
+	waiting = fph_vq_dev_look(vq, &fault);
+	if (waiting < 0)
+		return fph_device_break(d, FPH_QUEUE_HINT, &fault);
+	d->stale = (uint16_t)waiting;
+	d->stale_chain = true;
+	d->foreign = false;
+
+	d->before = d->total;
+	d->total.rounds++;
+	fph_device_step(d, FPH_DEVICE_EV_START);
+	return 0;
+}
+
+static int end_round(struct device *d, enum fph_device_event event)
+{
+	d->rest.len = 0;
+	fph_device_let_go(d);
+	fph_device_step(d, event);
+	return ready(d);
+}
+
+int fph_device_stop(struct fph_device *dev)
+{
+	return end_round(device_of(dev), FPH_DEVICE_EV_STOP);
+}
+
+int fph_device_done(struct fph_device *dev)
+{
+	return end_round(device_of(dev), FPH_DEVICE_EV_FINISH);
+}
+
+bool fph_device_round_over(const struct fph_device *dev)
+{
+	unsigned state = const_device_of(dev)->state;
+
+	return state != FPH_DEVICE_REQUESTED && state != FPH_DEVICE_HINTING;
+}
+
+/* ------------------------------------------------------------ free_page_vq */
+
+static int break_at(struct device *d, enum fph_rule rule, const struct fph_vq_buf *buf)
+{
+	struct fph_fault fault = { (uint16_t)rule, 0, d->vq[FPH_QUEUE_HINT].next, buf->gpa };
+
+	return fph_device_break(d, FPH_QUEUE_HINT, &fault);
+}
+
+static void command(struct device *d)
+{
+	uint32_t word = fph_ld32_bytes(d->word);
+	enum fph_device_event event = FPH_DEVICE_EV_CMD_OTHER;
+
+	if (d->stale_chain) {
+		d->total.stale++;
+		return;
+	}
+	if (word == FPH_COMMAND_STOP)
+		event = FPH_DEVICE_EV_CMD_STOP;
+	else if (word == d->id)
+		event = FPH_DEVICE_EV_CMD_OURS;
+
+	d->foreign = event == FPH_DEVICE_EV_CMD_OTHER;
+	if (fph_device_step(d, event) != FPH_DEVICE_drop)
+		d->total.commands++;
+	else if (event == FPH_DEVICE_EV_CMD_STOP)
+		d->total.unasked++;
+	else
+		d->total.foreign_id++;
+}
+
+/*
+ * A device-readable buffer: part of a command, which may be split in any way
+ * (V-2) but is 4 bytes in all (BH-1).  Returns 0 or -EPROTO.
+ */
+static int readable(struct device *d, const struct fph_vq_buf *buf)
+{
+	const unsigned char *from;
+
+	if (buf->len > sizeof(d->word) - d->word_len)
+		return break_at(d, FPH_RULE_COMMAND_SIZE, buf);
+	from = fph_mem_at(d->mem, buf->gpa, buf->len);
+	if (!from)
+		return break_at(d, FPH_RULE_BUFFER_MEMORY, buf);
+	/* One load where that is possible, so that a command is never torn. */
+	if (buf->len == 4 && !((uintptr_t)from & 3))
+		fph_st32_bytes(d->word, fph_ld32(from));
+	else
+		fph_ld_bytes(d->word + d->word_len, from, buf->len);
+	d->word_len = (uint8_t)(d->word_len + buf->len);
+	if (d->word_len == sizeof(d->word))
+		command(d);
+	else if (buf->last)
+		return break_at(d, FPH_RULE_COMMAND_SIZE, buf);
+	return 0;
+}
+
+/* A device-writable buffer: a hint.  Returns 0 or -EPROTO. */
+static int writable(struct device *d, const struct fph_vq_buf *buf)
+{
+	if (d->word_len > 0 && d->word_len < sizeof(d->word))
+		return break_at(d, FPH_RULE_COMMAND_SIZE, buf);
+	if (d->stale_chain) {
+		d->total.stale++; /* BH-13 */
+	} else if (fph_device_step(d, FPH_DEVICE_EV_HINT) == FPH_DEVICE_take) {
+		d->rest.gpa = buf->gpa;
+		d->rest.len = buf->len;
+		d->rest_usable = false;
+	} else if (d->foreign) {
+		d->total.foreign_id++; /* BH-13 */
+	} else {
+		d->total.unasked++;
+	}
+	return 0;
+}
+
+/* Take one descriptor off the ring.  Returns 1, 0 (none) or -EPROTO. */
+static int take(struct device *d)
+{
+	struct fph_vq_buf buf;
+	struct fph_fault fault = { 0 };
+	int rc = fph_vq_dev_next(&d->vq[FPH_QUEUE_HINT], &buf, &fault);
+
+	if (rc < 0)
+		return fph_device_break(d, FPH_QUEUE_HINT, &fault);
+	if (rc == 0)
+		return 0;
+	if (buf.first) {
+		d->total.chains++;
+		d->word_len = 0;
+		d->stale_chain = d->stale > 0;
+		d->stale -= d->stale_chain;
+	}
+	rc = buf.writable ? writable(d, &buf) : readable(d, &buf);
+	return rc < 0 ? rc : 1;
+}
+
+/* Cut the next part of the hint in hand into out.  Returns whether one came of it. */
+static bool hand_out(struct device *d, struct fph_range *out)
+{
+	struct fph_range piece;
+	uint64_t lost;
+	int region = fph_mem_piece(d->mem, &d->rest, &piece);
+
+	if (region < 0) {
+		d->total.out_of_range += !d->rest_usable;
+		return false;
+	}
+	if (d->mem->regions[region].flags & FPH_REGION_READONLY) {
+		d->total.out_of_range += !d->rest_usable && d->rest.len == 0;
+		return false;
+	}
+	d->rest_usable = true;
+
+	*out = piece;
+	lost = fph_cut_inward(out, d->page_shift);
+	d->total.misaligned += lost > 0;
+	d->total.bytes_lost += lost;
+	if (out->len == 0)
+		return false;
+	d->total.hints++;
+	d->total.bytes += out->len;
+	return true;
+}
+
+int fph_device_poll(struct fph_device *dev, struct fph_range *out, size_t max)
+{
+	struct device *d = device_of(dev);
+	struct fph_vq_dev *vq = &d->vq[FPH_QUEUE_HINT];
+	uint64_t budget;
+	size_t n = 0;
+	int rc = 1;
+
+	fph_device_let_go(d);
+	if (d->fault.rule)
+		return -EPROTO;
+	if (!device_runs(d) || !vq->size)
+		return -ENOTCONN;
+	fph_balloon_serve_rest(d);
+	if (max == 0)
+		return 0;
+
+	max = max < INT32_MAX ? max : INT32_MAX;
+	fph_vq_dev_doorbell(vq, false);
+	for (budget = (uint64_t)max + 2 * (uint64_t)vq->size; n < max && budget > 0; budget--) {
+		if (d->rest.len) {
+			n += hand_out(d, &out[n]);
+			continue;
+		}
+		rc = take(d);
+		if (rc < 0)
+			return rc;
+		if (rc == 0 && (rc = listen(d)) <= 0)
+			break;
+	}
+	if (rc < 0)
+		return rc;
+	if (n > 0)
+		d->in_hand = true;
+	else
+		fph_device_let_go(d);
+	if (n > 0 || rc == 0)
+		return (int)n;
+	return -EAGAIN;
+}

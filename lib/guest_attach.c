@@ -1,0 +1,320 @@
+/* SPDX-License-Identifier: MIT */
+#include "err.h"
+#include "guest_priv.h"
+#include "opts.h"
+#include "shm.h"
+
+#define RING_MIN    4u /* START, STOP, and room for hints between them */
+#define STATS_BYTES (FPH_GUEST_STATS_MAX * FPH_STAT_BYTES)
+#define DEFAULT_REKICK_US 100000u
+#define DEFAULT_STALL_US  10000000u
+
+/* ------------------------------------------------------------ the shared memory */
+
+/*
+ * One block: the hint ring, a word for the message of each of its entries, the
+ * statistics ring, its buffer.
+ */
+static uint32_t stats_ring_offset(uint16_t ring_size)
+{
+	return (fph_vq_drv_bytes(ring_size) + 4u * ring_size + 15u) & ~15u;
+}
+
+static uint32_t stats_buffer_offset(uint16_t ring_size)
+{
+	return stats_ring_offset(ring_size) + fph_vq_drv_bytes(STATS_RING);
+}
+
+static bool is_ring_size(uint32_t n)
+{
+	return n >= RING_MIN && n <= 32768 && (n & (n - 1)) == 0;
+}
+
+size_t fph_guest_ring_bytes(uint16_t ring_size)
+{
+	return is_ring_size(ring_size) ? stats_buffer_offset(ring_size) + STATS_BYTES : 0;
+}
+
+/* ------------------------------------------------------------ options */
+
+static int check_opts(const struct fph_guest_opts *o)
+{
+	if (!o->bus.ops || !o->slots || !o->ring.hva || !is_ring_size(o->ring_size))
+		return -EINVAL;
+	if (o->ring.flags || (o->ring.gpa & 4095) || ((uintptr_t)o->ring.hva & 15))
+		return -EINVAL;
+	if (o->ring.len < fph_guest_ring_bytes(o->ring_size) ||
+	    o->ring.gpa + (o->ring.len - 1) < o->ring.gpa)
+		return -EINVAL;
+	if (o->layout > FPH_LAYOUT_SPEC_FIXED ||
+	    (o->flags & ~(FPH_GUEST_EARLY_REUSE | FPH_GUEST_POISON)))
+		return -EINVAL;
+	if (o->stat_count > FPH_GUEST_STATS_MAX || (o->stat_count && !o->stats))
+		return -EINVAL;
+	return 0;
+}
+
+int fph_guest_init(struct fph_guest *guest, const struct fph_guest_opts *opts)
+{
+	struct fph_guest_opts o;
+	struct guest *g = guest_of(guest);
+	int rc = fph_copy_opts(&o, sizeof(o), opts, opts->size);
+
+	if (rc == 0)
+		rc = check_opts(&o);
+	if (rc < 0)
+		return rc;
+
+	memset(guest, 0, sizeof(*guest));
+	g->bus = o.bus;
+	g->ring = o.ring;
+	g->slots = o.slots;
+	g->ring_size = o.ring_size;
+	g->layout = o.layout;
+	g->flags = o.flags;
+	g->poison = o.poison;
+	g->rekick_us = o.rekick_us ? o.rekick_us : DEFAULT_REKICK_US;
+	g->stall_us = o.stall_us ? o.stall_us : DEFAULT_STALL_US;
+	g->stats = o.stats;
+	g->stat_count = o.stat_count;
+	g->returned_head = FPH_NO_SLOT;
+	g->total.size = sizeof(g->total);
+	return 0;
+}
+
+/* ------------------------------------------------------------ reset */
+
+/* The device has let go of everything: all ranges go back.  G-16, G22 */
+static void take_all_back(struct guest *g)
+{
+	if (g->placed) {
+		while (fph_vq_drv_withdraw(&g->vq) != FPH_NO_SLOT)
+			;
+		for (uint16_t i = 0; i < g->vq.size; i++) {
+			unsigned state = g->slots[i].state & ~(unsigned)FPH_SLOT_SHOWN;
+
+			if (state == FPH_SLOT_HINT || state == FPH_SLOT_MESSAGE)
+				fph_guest_settle(g, i);
+		}
+	}
+	g->placed = false;
+	g->seen = FPH_COMMAND_STOP; /* H5, G2 */
+	g->look_again = false;
+	g->kick_owed = false;
+	g->stalled = false;
+	g->ring_full = false;
+	g->progress = true;
+	g->stats_hva = NULL;
+	memset(&g->fault, 0, sizeof(g->fault));
+	fph_guest_move(g, FPH_GUEST_EV_RESET);
+}
+
+int fph_guest_reset(struct fph_guest *guest)
+{
+	struct guest *g = guest_of(guest);
+	uint8_t status = 0;
+	int rc = 0;
+
+	if (!g->reset_sent) {
+		rc = BUS(g, set_status, 0);
+		if (rc < 0)
+			return rc;
+		g->reset_sent = true;
+		g->total.resets++;
+	}
+	rc = BUS(g, status, &status);
+	if (rc < 0)
+		return rc;
+	if (status != 0)
+		return -EAGAIN; /* G-13: until then the pages are not ours */
+	g->reset_sent = false;
+	take_all_back(g);
+	return 0;
+}
+
+/* ------------------------------------------------------------ bring-up */
+
+/* Add a status bit and see what became of it.  Returns the status, or an error. */
+static int add_status(struct guest *g, uint8_t *status, uint8_t bit)
+{
+	int rc;
+
+	*status |= bit; /* G-1, G-2 */
+	rc = BUS(g, set_status, *status);
+	/* A refusal is told by the bit that is not there; the wire's trouble is not. */
+	return rc == -EPROTO ? 0 : rc;
+}
+
+static int negotiate(struct guest *g, uint8_t *status, uint64_t *offered, uint64_t *accepted)
+{
+	uint64_t want = FPH_F_VERSION_1 | FPH_F_FREE_PAGE_HINT | FPH_F_STATS_VQ |
+			FPH_F_MUST_TELL_HOST; /* BF-1, G-17 */
+	uint8_t now = 0;
+	int rc = BUS(g, features, offered);
+
+	if (rc < 0)
+		return rc;
+	if (g->flags & FPH_GUEST_POISON)
+		want |= FPH_F_PAGE_POISON; /* BF-2 */
+	if (~*offered & (FPH_F_VERSION_1 | FPH_F_FREE_PAGE_HINT))
+		return -EOPNOTSUPP;
+	*accepted = *offered & want; /* G-6, G-7 */
+	rc = BUS(g, accept, *accepted);
+	if (rc == 0)
+		rc = add_status(g, status, FPH_STATUS_FEATURES_OK);
+	if (rc == 0)
+		rc = BUS(g, status, &now);
+	if (rc < 0)
+		return rc;
+	return now & FPH_STATUS_FEATURES_OK ? 0 : -EOPNOTSUPP; /* G-14 */
+}
+
+static uint16_t index_by(enum fph_vq_layout layout, uint64_t offered, uint64_t accepted)
+{
+	uint64_t counted = layout == FPH_LAYOUT_OFFERED ? offered : accepted;
+
+	if (layout == FPH_LAYOUT_SPEC_FIXED)
+		return FPH_QUEUE_HINT;
+	return counted & FPH_F_STATS_VQ ? 3 : 2;
+}
+
+/* Find free_page_vq (A5-1) and its size.  Returns 0, -EOPNOTSUPP or the bus's error. */
+static int find_queue(struct guest *g, uint64_t offered, uint64_t accepted, uint16_t *size)
+{
+	for (unsigned i = 0; i < 3; i++) {
+		enum fph_vq_layout layout = (enum fph_vq_layout)((g->layout + i) % 3);
+		uint16_t max = 0;
+		int rc;
+
+		g->hint_queue = index_by(layout, offered, accepted);
+		rc = BUS(g, vq_max, g->hint_queue, &max);
+		if (rc < 0)
+			return rc;
+		if (max < RING_MIN)
+			continue;
+		*size = g->ring_size;
+		while (*size > max)
+			*size /= 2;
+		return 0;
+	}
+	return -EOPNOTSUPP;
+}
+
+static int place_stats(struct guest *g)
+{
+	uint32_t ring = stats_ring_offset(g->ring_size), buffer = stats_buffer_offset(g->ring_size);
+	unsigned char *base = g->ring.hva;
+	uint16_t max = 0;
+	int rc;
+
+	g->stats_queue = FPH_QUEUE_STATS; /* the same in every layout */
+	rc = BUS(g, vq_max, g->stats_queue, &max);
+	if (rc < 0)
+		return rc;
+	if (max < STATS_RING)
+		return -EOPNOTSUPP;
+	fph_vq_drv_place(&g->stats_vq, g->stats_slots, base + ring, g->ring.gpa + ring, STATS_RING);
+	g->stats_hva = base + buffer;
+	g->stats_gpa = g->ring.gpa + buffer;
+	return BUS(g, vq_enable, g->stats_queue, &g->stats_vq.place);
+}
+
+static int place_queues(struct guest *g, uint64_t offered, uint64_t accepted)
+{
+	uint16_t size = 0;
+	int rc = find_queue(g, offered, accepted, &size);
+
+	if (rc < 0)
+		return rc;
+	g->placed = true;
+	g->returned_head = FPH_NO_SLOT;
+	fph_vq_drv_place(&g->vq, g->slots, g->ring.hva, g->ring.gpa, size);
+	rc = BUS(g, vq_enable, g->hint_queue, &g->vq.place);
+	if (rc == 0 && (accepted & FPH_F_STATS_VQ))
+		rc = place_stats(g);
+	return rc;
+}
+
+static int set_up(struct guest *g, uint8_t *status)
+{
+	uint64_t offered = 0, accepted = 0;
+	unsigned char poison[4];
+	int rc;
+
+	rc = add_status(g, status, FPH_STATUS_ACKNOWLEDGE);
+	if (rc == 0)
+		rc = add_status(g, status, FPH_STATUS_DRIVER);
+	if (rc == 0)
+		rc = negotiate(g, status, &offered, &accepted);
+	if (rc == 0)
+		rc = place_queues(g, offered, accepted);
+	if (rc == 0 && (accepted & FPH_F_PAGE_POISON)) {
+		fph_st32_bytes(poison, g->poison); /* BP-2 */
+		rc = BUS(g, set_config, FPH_CONFIG_POISON, poison, sizeof(poison));
+	}
+	if (rc == 0)
+		rc = add_status(g, status, FPH_STATUS_DRIVER_OK);
+	return rc;
+}
+
+int fph_guest_attach(struct fph_guest *guest)
+{
+	struct guest *g = guest_of(guest);
+	uint8_t status = 0;
+	int rc = fph_guest_reset(guest);
+
+	if (rc < 0)
+		return rc;
+	if (g->returned_head != FPH_NO_SLOT)
+		return -EBUSY;
+	rc = set_up(g, &status);
+	if (rc < 0) {
+		g->placed = false;
+		add_status(g, &status, FPH_STATUS_FAILED); /* G-8 */
+		return rc;
+	}
+	fph_guest_move(g, FPH_GUEST_EV_ATTACHED);
+	g->look_again = true; /* G3: a round may be open already */
+	rc = fph_guest_serve_stats(g); /* BS-2 */
+	return rc < 0 ? rc : fph_guest_look(g);
+}
+
+/* ------------------------------------------------------------ statistics */
+
+static void put_stat(unsigned char *to, struct fph_stat stat)
+{
+	to[0] = (unsigned char)stat.tag;
+	to[1] = (unsigned char)(stat.tag >> 8);
+	fph_st32_bytes(to + 2, (uint32_t)stat.value);
+	fph_st32_bytes(to + 6, (uint32_t)(stat.value >> 32));
+}
+
+/* BS-1 to BS-4: one buffer, filled anew whenever the device returned it. */
+int fph_guest_serve_stats(struct guest *g)
+{
+	static const struct fph_stat unknown = { UINT64_MAX, FPH_STAT_FREE };
+	struct fph_fault fault = { 0 };
+	uint32_t n = g->stat_count ? g->stat_count : 1;
+	uint16_t slot;
+	int rc;
+
+	if (!g->stats_hva)
+		return 0;
+	rc = fph_vq_drv_reap(&g->stats_vq, &slot, &fault);
+	if (rc < 0) {
+		fault.queue = g->stats_queue;
+		g->fault = g->fault.rule ? g->fault : fault;
+		return rc;
+	}
+	if (rc > 0)
+		fph_vq_drv_free(&g->stats_vq, slot);
+	if (g->stats_vq.free_count < STATS_RING)
+		return 0;
+	for (uint32_t i = 0; i < n; i++)
+		put_stat(g->stats_hva + i * FPH_STAT_BYTES,
+			 g->stat_count ? g->stats[i] : unknown);
+	fph_vq_drv_add(&g->stats_vq, g->stats_gpa, n * FPH_STAT_BYTES, FPH_SLOT_MESSAGE);
+	if (fph_vq_drv_publish(&g->stats_vq) <= 0)
+		return 0;
+	return BUS(g, notify, g->stats_queue);
+}

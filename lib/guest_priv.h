@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef FPH_GUEST_PRIV_H
+#define FPH_GUEST_PRIV_H
+
+#include "guest_round.h"
+#include "vq.h"
+#include <fph/guest.h>
+
+#define STATS_RING 2u
+
+/*
+ * Inside the box of struct fph_guest.
+ *   guest.c         the round: step, hint, flush, end, reclaim
+ *   guest_attach.c  options, bring-up, reset, and the statistics queue
+ */
+struct guest {
+	struct fph_bus bus;
+	struct fph_region ring;
+	struct fph_guest_slot *slots;
+	uint64_t rekick_us;
+	uint64_t stall_us;
+	const struct fph_stat *stats;
+	uint32_t stat_count;
+	uint32_t flags;
+	uint32_t poison;
+	uint16_t ring_size;
+	enum fph_vq_layout layout;
+
+	uint8_t state;	  /* enum fph_guest_state; assigned in fph_guest_move() only */
+	bool placed;	  /* the rings are laid out, the device may know them */
+	bool reset_sent;  /* status 0 was written and is awaited */
+	bool look_again;  /* the configuration changed and was not read yet */
+	bool kick_owed;	  /* a doorbell failed */
+	bool stalled;
+	bool ring_full;
+	uint16_t hint_queue;
+	uint16_t stats_queue;
+	uint32_t seen; /* command id last adopted; STOP for none */
+	struct fph_fault fault;
+
+	struct fph_vq_drv vq;
+	uint16_t returned_head; /* ranges for the caller, linked by next, oldest first */
+	uint16_t returned_tail;
+	uint64_t held;
+
+	uint64_t progress_us; /* when the device last did something */
+	uint64_t kick_us;     /* when the doorbell was last rung again */
+	bool progress;
+
+	struct fph_vq_drv stats_vq;
+	struct fph_guest_slot stats_slots[STATS_RING];
+	unsigned char *stats_hva;
+	uint64_t stats_gpa;
+
+	struct fph_guest_stats total;
+};
+
+static inline struct guest *guest_of(struct fph_guest *guest)
+{
+	return (struct guest *)(void *)guest;
+}
+
+static inline const struct guest *const_guest_of(const struct fph_guest *guest)
+{
+	return (const struct guest *)(const void *)guest;
+}
+
+/* Absent verbs answer -EOPNOTSUPP, also those that the bus is too old to know. */
+#define BUS(g, verb, ...)                                                                          \
+	((g)->bus.ops->size >= offsetof(struct fph_bus_ops, verb) + sizeof((g)->bus.ops->verb) &&  \
+			 (g)->bus.ops->verb ?                                                      \
+		 (g)->bus.ops->verb((g)->bus.ctx, __VA_ARGS__) :                                   \
+		 -EOPNOTSUPP)
+
+/* The one place where the round changes state. */
+enum fph_guest_act fph_guest_move(struct guest *g, enum fph_guest_event event);
+/* Read what the interrupts say.  Returns 0, -EPROTO or the bus's error. */
+int fph_guest_look(struct guest *g);
+/* Give slots back to their owners: the ring or the caller. */
+void fph_guest_settle(struct guest *g, uint16_t slot);
+/* Answer the device's question for statistics, if it asked. */
+int fph_guest_serve_stats(struct guest *g);
+
+#endif
