@@ -42,14 +42,19 @@ int fph_device_ack(struct fph_device *dev)
 {
 	struct device *d = device_of(dev);
 	struct fph_vq_dev *vq = &d->vq[FPH_QUEUE_HINT];
+	struct fph_fault fault = { 0 };
+	int waiting;
 
 	fph_device_let_go(d);
 	if (!device_runs(d) || !vq->size)
 		return 0;
-	/* The driver need not ring for what it added while doorbells were off. */
-	if (vq->in_chain || d->rest.len || listen(d) > 0)
-		if (d->hints)
-			d->hints(d->ctx);
+	/* The driver did not ring for what it added while doorbells were off. */
+	fph_vq_dev_doorbell(vq, true);
+	waiting = fph_vq_dev_look(vq, &fault);
+	if (waiting < 0)
+		fph_device_break(d, FPH_QUEUE_HINT, &fault);
+	else if ((vq->in_chain || d->rest.len || waiting > 0) && d->hints)
+		d->hints(d->ctx);
 	return 0;
 }
 
@@ -70,7 +75,8 @@ int fph_device_start(struct fph_device *dev)
 	struct fph_fault fault = { 0 };
 	int rc, waiting;
 
-	fph_device_stop(dev);
+	d->rest.len = 0;
+	fph_device_let_go(d);
 	rc = ready(d);
 	if (rc < 0)
 		return rc;

@@ -8,7 +8,8 @@
 
 /*
  * Inside the box of struct fph_device.
- *   device.c       options, bus verbs, status, configuration space
+ *   device.c       options, the round's state, questions
+ *   device_bus.c   bus verbs: status, configuration space, queue numbers
  *   device_poll.c  the round and free_page_vq
  *   balloon.c      the other four queues
  */
@@ -89,6 +90,10 @@ static inline uint64_t fph_cut_inward(struct fph_range *range, uint8_t page_shif
 int fph_device_index(const struct device *d, enum fph_queue queue);
 /* Make bits pending; tells the embedder when there were none. */
 void fph_device_raise(struct device *d, uint32_t bits);
+/* The driver is told that the configuration is not what it was. */
+void fph_device_config_changed(struct device *d);
+/* What free_page_hint_cmd_id reads. */
+uint32_t fph_device_shown(const struct device *d);
 /* Return chains of a queue up to a counter, with an interrupt if it is wanted. */
 void fph_device_return(struct device *d, enum fph_queue queue, uint16_t upto);
 /* Record what the driver did, break the device, ask for a reset.  Returns -EPROTO. */

@@ -2,6 +2,7 @@
 #ifndef FPH_VQ_H
 #define FPH_VQ_H
 
+#include "err.h"
 #include <fph/fault.h>
 #include <fph/guest.h>
 #include <fph/mem.h>
@@ -30,6 +31,16 @@
 /* Bytes of the available and of the used ring.  V-1 */
 #define FPH_AVAIL_BYTES(n) (6u + 2u * (uint32_t)(n))
 #define FPH_USED_BYTES(n)  (6u + 8u * (uint32_t)(n))
+
+/* Fill a record; the queue's index is the caller's to add.  Returns -EPROTO. */
+static inline int fph_fault_at(struct fph_fault *fault, enum fph_rule rule, uint32_t index,
+			       uint64_t value)
+{
+	fault->rule = (uint16_t)rule;
+	fault->index = index;
+	fault->value = value;
+	return -EPROTO;
+}
 
 /* ------------------------------------------------------------ device end */
 

@@ -58,14 +58,6 @@ enum fph_rule fph_vq_dev_move(struct fph_vq_dev *vq, const struct fph_mem *mem)
 	return map_parts(vq, mem, &vq->place) ? FPH_RULE_NONE : FPH_RULE_RING_GONE;
 }
 
-static int fault_at(struct fph_fault *fault, enum fph_rule rule, uint32_t index, uint64_t value)
-{
-	fault->rule = (uint16_t)rule;
-	fault->index = index;
-	fault->value = value;
-	return -EPROTO;
-}
-
 int fph_vq_dev_look(struct fph_vq_dev *vq, struct fph_fault *fault)
 {
 	/* Barrier A: pairs with A in fph_vq_drv_publish(). */
@@ -75,7 +67,7 @@ int fph_vq_dev_look(struct fph_vq_dev *vq, struct fph_fault *fault)
 
 	/* A ring holds `size` chains, whether waiting or not yet returned.  V-6 */
 	if ((uint32_t)waiting + in_hand > vq->size)
-		return fault_at(fault, FPH_RULE_AVAIL_AHEAD, vq->next, idx);
+		return fph_fault_at(fault, FPH_RULE_AVAIL_AHEAD, vq->next, idx);
 	vq->seen = idx;
 	return waiting;
 }
@@ -93,7 +85,7 @@ static int begin(struct fph_vq_dev *vq, struct fph_fault *fault)
 	}
 	head = fph_ld16(vq->avail + 4 + 2 * (size_t)(vq->next & (vq->size - 1)));
 	if (head >= vq->size)
-		return fault_at(fault, FPH_RULE_HEAD_RANGE, vq->next, head);
+		return fph_fault_at(fault, FPH_RULE_HEAD_RANGE, vq->next, head);
 	vq->next++;
 	vq->head = vq->follow = head;
 	vq->budget = vq->size;
@@ -129,7 +121,7 @@ int fph_vq_dev_next(struct fph_vq_dev *vq, struct fph_vq_buf *buf, struct fph_fa
 	}
 	index = vq->follow;
 	if (vq->budget-- == 0)
-		return fault_at(fault, FPH_RULE_CHAIN_LONG, index, vq->size);
+		return fph_fault_at(fault, FPH_RULE_CHAIN_LONG, index, vq->size);
 
 	/* The one copy: 16 bytes into locals, and nothing is read again.  (TOCTOU) */
 	desc = vq->desc + FPH_DESC_BYTES * (size_t)index;
@@ -140,17 +132,17 @@ int fph_vq_dev_next(struct fph_vq_dev *vq, struct fph_vq_buf *buf, struct fph_fa
 	follow = (uint16_t)(rest >> 48);
 
 	if (flags & FPH_DESC_INDIRECT)
-		return fault_at(fault, FPH_RULE_INDIRECT, index, flags);
+		return fph_fault_at(fault, FPH_RULE_INDIRECT, index, flags);
 	if (len == 0)
-		return fault_at(fault, FPH_RULE_BUFFER_EMPTY, index, gpa);
+		return fph_fault_at(fault, FPH_RULE_BUFFER_EMPTY, index, gpa);
 	if (gpa + (len - 1) < gpa)
-		return fault_at(fault, FPH_RULE_BUFFER_WRAP, index, gpa);
+		return fph_fault_at(fault, FPH_RULE_BUFFER_WRAP, index, gpa);
 	if (flags & FPH_DESC_WRITE)
 		vq->writable = true;
 	else if (vq->writable)
-		return fault_at(fault, FPH_RULE_CHAIN_ORDER, index, flags);
+		return fph_fault_at(fault, FPH_RULE_CHAIN_ORDER, index, flags);
 	if ((flags & FPH_DESC_NEXT) && follow >= vq->size)
-		return fault_at(fault, FPH_RULE_NEXT_RANGE, index, follow);
+		return fph_fault_at(fault, FPH_RULE_NEXT_RANGE, index, follow);
 
 	buf->gpa = gpa;
 	buf->len = len;

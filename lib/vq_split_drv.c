@@ -102,14 +102,6 @@ int fph_vq_drv_publish(struct fph_vq_drv *vq)
 	return !(fph_ld16(vq->used) & FPH_RING_SILENT); /* V-16 */
 }
 
-static int fault_at(struct fph_fault *fault, enum fph_rule rule, uint32_t index, uint64_t value)
-{
-	fault->rule = (uint16_t)rule;
-	fault->index = index;
-	fault->value = value;
-	return -EPROTO;
-}
-
 int fph_vq_drv_reap(struct fph_vq_drv *vq, uint16_t *slot, struct fph_fault *fault)
 {
 	const unsigned char *entry;
@@ -121,20 +113,20 @@ int fph_vq_drv_reap(struct fph_vq_drv *vq, uint16_t *slot, struct fph_fault *fau
 	if (idx == vq->reaped)
 		return 0;
 	if ((uint16_t)(idx - vq->reaped) > fph_vq_drv_in_flight(vq))
-		return fault_at(fault, FPH_RULE_USED_AHEAD, vq->reaped, idx);
+		return fph_fault_at(fault, FPH_RULE_USED_AHEAD, vq->reaped, idx);
 
 	entry = vq->used + 4 + 8 * (size_t)(vq->reaped & (vq->size - 1));
 	id = fph_ld32(entry);
 	len = fph_ld32(entry + 4);
 	if (id >= vq->size || !(vq->slots[id].state & FPH_SLOT_SHOWN))
-		return fault_at(fault, FPH_RULE_USED_ID, vq->reaped, id);
+		return fph_fault_at(fault, FPH_RULE_USED_ID, vq->reaped, id);
 	s = &vq->slots[id];
 	/*
 	 * The length is used for nothing (G20).  Old devices report 1 even for a
 	 * buffer they only read, so just what cannot be true is refused.
 	 */
 	if (len > s->len)
-		return fault_at(fault, FPH_RULE_USED_LEN, id, len);
+		return fph_fault_at(fault, FPH_RULE_USED_LEN, id, len);
 
 	s->state &= (uint16_t)~FPH_SLOT_SHOWN;
 	vq->reaped++;
