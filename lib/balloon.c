@@ -29,6 +29,15 @@ static uint64_t *counter(struct device *d, enum fph_queue queue)
 	return queue == FPH_QUEUE_DEFLATE ? &d->total.deflated : &d->total.reported;
 }
 
+/*
+ * A queue may stand there although its feature was not accepted (QEMU's layout): its
+ * buffers go back, and mean nothing.
+ */
+static bool agreed(const struct device *d, enum fph_queue queue)
+{
+	return !(fph_device_feature_of(queue) & ~d->accepted);
+}
+
 /* Hand pages on, region by region. */
 static void pages(struct device *d, enum fph_queue queue, struct fph_range range)
 {
@@ -36,7 +45,8 @@ static void pages(struct device *d, enum fph_queue queue, struct fph_range range
 	struct fph_range piece;
 	int region;
 
-	while ((region = fph_mem_piece(d->mem, &range, &piece)) >= 0) {
+	while (agreed(d, queue) &&
+	       (region = fph_mem_piece(d->mem, &range, &piece)) >= 0) {
 		if (d->mem->regions[region].flags & FPH_REGION_READONLY)
 			continue;
 		if (queue == FPH_QUEUE_REPORT)
@@ -68,7 +78,7 @@ static void entry(struct device *d, struct gather *g)
 		stat.tag = (uint16_t)low;
 		stat.value = fph_ld32_bytes(g->entry + 2) |
 			     (uint64_t)fph_ld32_bytes(g->entry + 6) << 32;
-		if (d->stat)
+		if (d->stat && agreed(d, g->queue))
 			d->stat(d->ctx, stat); /* BS-8, BS-9: any tag, any order */
 		return;
 	}

@@ -6,7 +6,7 @@
 
 /* ------------------------------------------------------------ queue numbers */
 
-static uint64_t feature_of(enum fph_queue queue)
+uint64_t fph_device_feature_of(enum fph_queue queue)
 {
 	switch (queue) {
 	case FPH_QUEUE_STATS:
@@ -28,12 +28,12 @@ int fph_device_index(const struct device *d, enum fph_queue queue)
 	uint64_t features = negotiated ? d->accepted : d->offered;
 	int index = 0;
 
-	if (feature_of(queue) & ~features)
+	if (fph_device_feature_of(queue) & ~features)
 		return -ENOENT;
 	if (d->layout == FPH_LAYOUT_SPEC_FIXED)
 		return (int)queue;
 	for (unsigned q = 0; q < (unsigned)queue; q++)
-		index += !(feature_of((enum fph_queue)q) & ~features);
+		index += !(fph_device_feature_of((enum fph_queue)q) & ~features);
 	return index;
 }
 

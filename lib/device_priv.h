@@ -86,6 +86,8 @@ static inline uint64_t fph_cut_inward(struct fph_range *range, uint8_t page_shif
 	return lost;
 }
 
+/* The feature that a queue hangs on; 0 for those that always exist. */
+uint64_t fph_device_feature_of(enum fph_queue queue);
 /* Index of a queue in the layout in force, or -ENOENT. */
 int fph_device_index(const struct device *d, enum fph_queue queue);
 /* Make bits pending; tells the embedder when there were none. */

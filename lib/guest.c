@@ -47,7 +47,8 @@ static int broken(struct guest *g, const struct fph_fault *fault)
 
 static int usable(const struct guest *g)
 {
-	if (g->state == FPH_GUEST_STATE_DOWN)
+	/* G-15: nothing is said to a device that was told to reset. */
+	if (g->state == FPH_GUEST_STATE_DOWN || g->reset_sent)
 		return -ENOTCONN;
 	return g->fault.rule ? -EPROTO : 0;
 }
