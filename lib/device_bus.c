@@ -113,9 +113,11 @@ static int bus_set_status(void *ctx, uint8_t status)
 	if (status == 0) {
 		/*
 		 * R9: the pages of the batch in hand are the guest's again once it
-		 * reads 0, so that waits for the embedder.  The round is over now.
+		 * reads 0, so that waits for the embedder.  The round is over now, and
+		 * nothing more is notified (G-12).
 		 */
 		d->resetting = true;
+		d->status &= (uint8_t)~FPH_STATUS_DRIVER_OK;
 		fph_device_step(d, FPH_DEVICE_EV_GONE);
 		if (!d->in_hand)
 			fph_device_reset(d);

@@ -38,23 +38,33 @@ static int listen(struct device *d)
 	return waiting;
 }
 
-int fph_device_ack(struct fph_device *dev)
+/*
+ * The embedder may not poll again until it is told to: have the driver ring, and tell
+ * of what came while it need not.  Returns 0 or -EPROTO.
+ */
+static int resume(struct device *d)
 {
-	struct device *d = device_of(dev);
 	struct fph_vq_dev *vq = &d->vq[FPH_QUEUE_HINT];
 	struct fph_fault fault = { 0 };
 	int waiting;
 
-	fph_device_let_go(d);
 	if (!device_runs(d) || !vq->size)
 		return 0;
-	/* The driver did not ring for what it added while doorbells were off. */
 	fph_vq_dev_doorbell(vq, true);
 	waiting = fph_vq_dev_look(vq, &fault);
 	if (waiting < 0)
-		fph_device_break(d, FPH_QUEUE_HINT, &fault);
-	else if ((vq->in_chain || d->rest.len || waiting > 0) && d->hints)
+		return fph_device_break(d, FPH_QUEUE_HINT, &fault);
+	if ((vq->in_chain || d->rest.len || waiting > 0) && d->hints)
 		d->hints(d->ctx);
+	return 0;
+}
+
+int fph_device_ack(struct fph_device *dev)
+{
+	struct device *d = device_of(dev);
+
+	fph_device_let_go(d);
+	resume(d);
 	return 0;
 }
 
@@ -97,7 +107,7 @@ int fph_device_start(struct fph_device *dev)
 	d->before = d->total;
 	d->total.rounds++;
 	fph_device_step(d, FPH_DEVICE_EV_START);
-	return 0;
+	return resume(d);
 }
 
 static int end_round(struct device *d, enum fph_device_event event)
@@ -105,6 +115,7 @@ static int end_round(struct device *d, enum fph_device_event event)
 	d->rest.len = 0;
 	fph_device_let_go(d);
 	fph_device_step(d, event);
+	resume(d);
 	return ready(d);
 }
 
@@ -251,6 +262,15 @@ static bool hand_out(struct device *d, struct fph_range *out)
 	return true;
 }
 
+/* A fault in mid-batch: nothing of it is handed out. */
+static int take_back(struct device *d, const struct fph_range *out, size_t n)
+{
+	d->total.hints -= n;
+	while (n > 0)
+		d->total.bytes -= out[--n].len;
+	return -EPROTO;
+}
+
 int fph_device_poll(struct fph_device *dev, struct fph_range *out, size_t max)
 {
 	struct device *d = device_of(dev);
@@ -260,13 +280,13 @@ int fph_device_poll(struct fph_device *dev, struct fph_range *out, size_t max)
 	int rc = 1;
 
 	fph_device_let_go(d);
+	fph_balloon_serve_rest(d);
 	if (d->fault.rule)
 		return -EPROTO;
 	if (!device_runs(d) || !vq->size)
 		return -ENOTCONN;
-	fph_balloon_serve_rest(d);
 	if (max == 0)
-		return 0;
+		return resume(d);
 
 	max = max < INT32_MAX ? max : INT32_MAX;
 	fph_vq_dev_doorbell(vq, false);
@@ -276,13 +296,13 @@ int fph_device_poll(struct fph_device *dev, struct fph_range *out, size_t max)
 			continue;
 		}
 		rc = take(d);
-		if (rc < 0)
-			return rc;
-		if (rc == 0 && (rc = listen(d)) <= 0)
+		if (rc == 0)
+			rc = listen(d);
+		if (rc <= 0)
 			break;
 	}
 	if (rc < 0)
-		return rc;
+		return take_back(d, out, n);
 	if (n > 0)
 		d->in_hand = true;
 	else

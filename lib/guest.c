@@ -171,10 +171,11 @@ int fph_guest_look(struct guest *g)
 	uint8_t status;
 	int rc = BUS(g, take_irq, &irq);
 
+	/* The bits may have been taken and the answer lost: then one look too many. */
+	if (rc < 0 || (irq & FPH_IRQ_CONFIG))
+		g->look_again = true;
 	if (rc < 0)
 		return rc;
-	if (irq & FPH_IRQ_CONFIG)
-		g->look_again = true;
 	if (!g->look_again)
 		return 0; /* G1: the field is read once a notification, never polled (Q1) */
 	rc = BUS(g, status, &status);

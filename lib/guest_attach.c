@@ -101,6 +101,7 @@ static void take_all_back(struct guest *g)
 	g->seen = FPH_COMMAND_STOP; /* H5, G2 */
 	g->look_again = false;
 	g->kick_owed = false;
+	g->stats_kick_owed = false;
 	g->stalled = false;
 	g->ring_full = false;
 	g->progress = true;
@@ -239,6 +240,7 @@ static int set_up(struct guest *g, uint8_t *status)
 {
 	uint64_t offered = 0, accepted = 0;
 	unsigned char poison[4];
+	uint8_t now = 0;
 	int rc;
 
 	rc = add_status(g, status, FPH_STATUS_ACKNOWLEDGE);
@@ -254,7 +256,16 @@ static int set_up(struct guest *g, uint8_t *status)
 	}
 	if (rc == 0)
 		rc = add_status(g, status, FPH_STATUS_DRIVER_OK);
-	return rc;
+	if (rc == 0)
+		rc = BUS(g, status, &now);
+	if (rc == 0 && !(now & FPH_STATUS_DRIVER_OK))
+		rc = -EOPNOTSUPP;
+	if (rc < 0)
+		return rc;
+	fph_guest_move(g, FPH_GUEST_EV_ATTACHED);
+	g->look_again = true; /* G3: a round may be open already */
+	rc = fph_guest_serve_stats(g); /* BS-2 */
+	return rc < 0 ? rc : fph_guest_look(g);
 }
 
 int fph_guest_attach(struct fph_guest *guest)
@@ -269,14 +280,13 @@ int fph_guest_attach(struct fph_guest *guest)
 		return -EBUSY;
 	rc = set_up(g, &status);
 	if (rc < 0) {
+		/* No page was lent yet, so there is nothing to wait for. */
 		g->placed = false;
+		g->stats_hva = NULL;
+		fph_guest_move(g, FPH_GUEST_EV_RESET);
 		add_status(g, &status, FPH_STATUS_FAILED); /* G-8 */
-		return rc;
 	}
-	fph_guest_move(g, FPH_GUEST_EV_ATTACHED);
-	g->look_again = true; /* G3: a round may be open already */
-	rc = fph_guest_serve_stats(g); /* BS-2 */
-	return rc < 0 ? rc : fph_guest_look(g);
+	return rc;
 }
 
 /* ------------------------------------------------------------ statistics */
@@ -287,6 +297,14 @@ static void put_stat(unsigned char *to, struct fph_stat stat)
 	to[1] = (unsigned char)(stat.tag >> 8);
 	fph_st32_bytes(to + 2, (uint32_t)stat.value);
 	fph_st32_bytes(to + 6, (uint32_t)(stat.value >> 32));
+}
+
+static int ring_for_stats(struct guest *g)
+{
+	int rc = BUS(g, notify, g->stats_queue);
+
+	g->stats_kick_owed = rc < 0;
+	return rc;
 }
 
 /* BS-1 to BS-4: one buffer, filled anew whenever the device returned it. */
@@ -300,6 +318,8 @@ int fph_guest_serve_stats(struct guest *g)
 
 	if (!g->stats_hva)
 		return 0;
+	if (g->stats_kick_owed)
+		return ring_for_stats(g);
 	rc = fph_vq_drv_reap(&g->stats_vq, &slot, &fault);
 	if (rc < 0) {
 		fault.queue = g->stats_queue;
@@ -316,5 +336,5 @@ int fph_guest_serve_stats(struct guest *g)
 	fph_vq_drv_add(&g->stats_vq, g->stats_gpa, n * FPH_STAT_BYTES, FPH_SLOT_MESSAGE);
 	if (fph_vq_drv_publish(&g->stats_vq) <= 0)
 		return 0;
-	return BUS(g, notify, g->stats_queue);
+	return ring_for_stats(g);
 }

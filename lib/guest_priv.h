@@ -31,6 +31,7 @@ struct guest {
 	bool reset_sent;  /* status 0 was written and is awaited */
 	bool look_again;  /* the configuration changed and was not read yet */
 	bool kick_owed;	  /* a doorbell failed */
+	bool stats_kick_owed;
 	bool stalled;
 	bool ring_full;
 	uint16_t hint_queue;

@@ -20,14 +20,16 @@ int agent_wake(struct agent *agent, uint64_t now_us)
 	if (wants < 0 || !(wants & FPH_GUEST_FEED))
 		return wants < 0 ? wants : 0;
 
+	fit = 0;
 	n = pages_take(agent->pages, batch, BATCH);
-	if (n == 0) { /* no more free pages: close the round */
-		n = fph_guest_end(&agent->fph);
-		return n == -EAGAIN ? 0 : n;
-	}
-	fit = fph_guest_hint(&agent->fph, batch, (size_t)n);
+	if (n > 0)
+		fit = fph_guest_hint(&agent->fph, batch, (size_t)n);
 	if (fit < n) /* the ring is full, or the round was called off */
 		pages_give(agent->pages, batch + (fit > 0 ? fit : 0), n - (fit > 0 ? fit : 0));
-	n = fph_guest_flush(&agent->fph); /* one doorbell for the batch */
-	return n == -EAGAIN ? 1 : n ? n : fit == BATCH;
+	/* One doorbell for the batch, or STOP when there are no more free pages. */
+	wants = n > 0 ? fph_guest_flush(&agent->fph) : fph_guest_end(&agent->fph);
+	if (wants < 0 && wants != -EAGAIN)
+		return wants;
+	/* A full ring may be full of what came back already: see to that first. */
+	return fit == BATCH || (fph_guest_step(&agent->fph, now_us) & FPH_GUEST_RECLAIM);
 }

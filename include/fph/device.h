@@ -143,7 +143,7 @@ int fph_device_done(struct fph_device *dev);
  * driver before the next poll, ack, start, stop or done: so a driver that holds
  * pages until then cannot have reused one that you act upon meanwhile.
  *
- * Returns how many (0: none now, doorbells are on); -EAGAIN (the bound on work
+ * Returns how many (0: none now, doorbells are on; or max was 0); -EAGAIN (the bound on work
  * was reached among buffers that were no hints: call again); -ENOTCONN (no
  * driver); -EPROTO.  Work is bounded by max and the ring size.
  */

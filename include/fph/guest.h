@@ -130,7 +130,8 @@ int fph_guest_step(struct fph_guest *guest, uint64_t now_us);
 /*
  * Queue up to n hints; the device sees none before the flush.  The ranges are out
  * of use, and their contents lost, from here on (BH-8).
- * Returns how many were taken (0: the ring is full; step when interrupted);
+ * Returns how many were taken (fewer than n: the ring is full; reclaim, and if that
+ * gives nothing step when interrupted);
  * -EAGAIN (no round wants them); -EINVAL (a range breaks the rules above; none
  * was taken); -ENOTCONN or -EPROTO.
  */
@@ -145,13 +146,15 @@ int fph_guest_flush(struct fph_guest *guest);
 
 /*
  * No more free pages: flush, and close the round with STOP.  BH-6
- * Returns 0 (also when no round is open), -ENOTCONN, -EPROTO, -EAGAIN (no room
- * for START yet: step when interrupted, and end again), or the bus's error.
+ * Returns 0 (also when no round is open), -ENOTCONN, -EPROTO, -EAGAIN (no room for
+ * START yet: reclaim, and if that gives nothing step when interrupted; then end
+ * again), or the bus's error.
  */
 int fph_guest_end(struct fph_guest *guest);
 
 /*
- * Take up to max ranges that the device is finished with, oldest first.  They
+ * Take up to max ranges that the device is finished with, those that came back first
+ * first; after a reset, in no order.  They
  * are yours again: reuse them under memory pressure, or keep them until RELEASE,
  * which spares the device a second look at them.  Collect them in time: a range
  * not collected keeps its ring entry.  Allowed in every state.

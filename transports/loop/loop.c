@@ -59,7 +59,11 @@ static bool ring_open(struct io_uring *ring)
 	/* EPERM and ENOSYS under a filter, ENOMEM under a limit: poll(2) needs none of it. */
 	if (io_uring_queue_init(SQ_ENTRIES, ring, 0) < 0)
 		return false;
-	if (ring_is_usable(ring))
+	/*
+	 * A child that inherits the ring keeps its polls alive, and by them sockets that
+	 * the parent closed: their peers would never see the end.
+	 */
+	if (io_uring_ring_dontfork(ring) == 0 && ring_is_usable(ring))
 		return true;
 	io_uring_queue_exit(ring);
 	return false;
