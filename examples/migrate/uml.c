@@ -43,7 +43,7 @@ static int make_dir(struct guest *guest)
 
 	if (!tmp || tmp[0] != '/' || strlen(tmp) > sizeof(guest->dir) - 24 ||
 	    strpbrk(tmp, " ,:\"\t\n"))
-		tmp = "/tmp";
+		tmp = P_tmpdir;
 	snprintf(guest->dir, sizeof(guest->dir), "%s/fph-uml-XXXXXX", tmp);
 	if (mkdtemp(guest->dir))
 		return 0;
