@@ -204,7 +204,7 @@ struct fph_device_stats {
 	uint64_t unasked;	 /* hints and STOPs while no round wanted them */
 	uint64_t misaligned;	 /* hints that were cut to whole pages */
 	uint64_t bytes_lost;	 /* to that cutting */
-	uint64_t out_of_range;	 /* hints with nothing in writable memory */
+	uint64_t out_of_range;	 /* hints of no writable memory, or of a running ring */
 	uint64_t interrupts;	 /* for used buffers of any queue: sent */
 	uint64_t interrupts_saved; /* batches the driver did not want to hear of */
 	uint64_t inflated;	 /* bytes */

@@ -32,7 +32,12 @@ extern "C" {
 
 /* First member set, all others zero: for the _INIT macros, without a warning in C or C++. */
 #ifdef __cplusplus
-#define FPH_SIZED_INIT(type) { sizeof(type) }
+#define FPH_SIZED_INIT(type)                                                                       \
+	([] {                                                                                      \
+		type sized_ = {};                                                                  \
+		sized_.size = sizeof(type);                                                        \
+		return sized_;                                                                     \
+	}())
 #else
 #define FPH_SIZED_INIT(type) { .size = sizeof(type) }
 #endif

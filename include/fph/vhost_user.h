@@ -49,7 +49,12 @@ struct fph_vhost_user_opts {
 };
 #ifdef __cplusplus
 #define FPH_VHOST_USER_OPTS_INIT                                                                   \
-	{ sizeof(struct fph_vhost_user_opts), 0, 0, FPH_DEVICE_OPTS_INIT, 0, 0, 0 }
+	([] {                                                                                      \
+		struct fph_vhost_user_opts sized_ = {};                                            \
+		sized_.size = sizeof(sized_);                                                      \
+		sized_.device.size = sizeof(sized_.device);                                        \
+		return sized_;                                                                     \
+	}())
 #else
 #define FPH_VHOST_USER_OPTS_INIT                                                                   \
 	{ .size = sizeof(struct fph_vhost_user_opts), .device = FPH_DEVICE_OPTS_INIT }

@@ -1,16 +1,11 @@
 /* SPDX-License-Identifier: MIT */
+#include "bell.h"
 #include "rig.h"
-#include <criterion/criterion.h>
-#include <criterion/parameterized.h>
 #include <errno.h>
-#include <fcntl.h>
-#include <linux/audit.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <signal.h>
 #include <stddef.h>
-#include <string.h>
-#include <sys/eventfd.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -18,38 +13,6 @@
 #include <sys/time.h>
 #include <time.h>
 #include <unistd.h>
-
-/* Each test runs with both kinds of loop; the parameter is an index into this. */
-static const unsigned kinds[] = { 0, FPH_LOOP_POLL };
-
-#define BOTH(name)                                                                                 \
-	ParameterizedTestParameters(loop, name)                                                    \
-	{                                                                                          \
-		static size_t which[] = { 0, 1 };                                                  \
-		return cr_make_param_array(size_t, which, 2);                                      \
-	}                                                                                          \
-	ParameterizedTest(size_t *kind, loop, name)
-
-static struct fph_loop *open_loop(size_t kind)
-{
-	struct fph_loop *loop;
-
-	cr_assert_eq(fph_loop_open(&loop, kinds[kind]), 0);
-	return loop;
-}
-
-static int event(void)
-{
-	int fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-
-	cr_assert(fd >= 0);
-	return fd;
-}
-
-static void ring_bell(int fd)
-{
-	cr_assert_eq(eventfd_write(fd, 1), 0);
-}
 
 static double now(void)
 {
@@ -59,30 +22,11 @@ static double now(void)
 	return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
 }
 
-/* A callback that counts, and takes `take` bytes if it is told to. */
-struct bell {
-	int fd;
-	unsigned calls;
-	size_t take;
-	struct fph_loop *loop;
-	struct bell *other;
-};
-
-static void count(void *ctx)
-{
-	struct bell *bell = ctx;
-	char bytes[64];
-
-	bell->calls++;
-	if (bell->take)
-		cr_assert(read(bell->fd, bytes, bell->take) >= 0 || errno == EAGAIN);
-}
-
 /* ------------------------------------------------------------ which kind */
 
 Test(loop, uses_io_uring_where_the_kernel_permits_it)
 {
-	struct fph_loop *loop = open_loop(0);
+	struct fph_loop *loop = loop_of_kind(0);
 	long fd = syscall(SYS_io_uring_setup, 1, &(char[120]){ 0 });
 
 	cr_assert_str_eq(fph_loop_kind(loop), fd >= 0 ? "io_uring" : "poll");
@@ -93,7 +37,7 @@ Test(loop, uses_io_uring_where_the_kernel_permits_it)
 
 Test(loop, uses_poll_when_told_to)
 {
-	struct fph_loop *loop = open_loop(1);
+	struct fph_loop *loop = loop_of_kind(1);
 
 	cr_assert_str_eq(fph_loop_kind(loop), "poll");
 	fph_loop_close(loop);
@@ -129,12 +73,12 @@ static void forbid(unsigned nr, unsigned error)
 
 static void works_on_poll(void)
 {
-	struct fph_loop *loop = open_loop(0);
-	struct bell bell = { .fd = event(), .take = 8 };
+	struct fph_loop *loop = loop_of_kind(0);
+	struct bell bell = { .fd = bell_make(), .take = 8 };
 
 	cr_assert_str_eq(fph_loop_kind(loop), "poll");
-	cr_assert_eq(fph_loop_add(loop, bell.fd, count, &bell), 0);
-	ring_bell(bell.fd);
+	cr_assert_eq(fph_loop_add(loop, bell.fd, bell_count, &bell), 0);
+	bell_ring(bell.fd);
 	cr_assert_eq(fph_loop_run(loop, 1000), 1);
 	cr_assert_eq(bell.calls, 1u);
 	fph_loop_close(loop);
@@ -167,15 +111,15 @@ Test(loop, falls_back_to_poll_where_io_uring_cannot_poll)
 
 /* ------------------------------------------------------------ reports */
 
-BOTH(calls_what_is_readable_and_nothing_else)
+BOTH(loop, calls_what_is_readable_and_nothing_else)
 {
-	struct fph_loop *loop = open_loop(*kind);
-	struct bell a = { .fd = event(), .take = 8 }, b = { .fd = event(), .take = 8 };
+	struct fph_loop *loop = loop_of_kind(*kind);
+	struct bell a = { .fd = bell_make(), .take = 8 }, b = { .fd = bell_make(), .take = 8 };
 
-	cr_assert_eq(fph_loop_add(loop, a.fd, count, &a), 0);
-	cr_assert_eq(fph_loop_add(loop, b.fd, count, &b), 0);
+	cr_assert_eq(fph_loop_add(loop, a.fd, bell_count, &a), 0);
+	cr_assert_eq(fph_loop_add(loop, b.fd, bell_count, &b), 0);
 	cr_assert_eq(fph_loop_run(loop, 0), 0);
-	ring_bell(b.fd);
+	bell_ring(b.fd);
 	cr_assert_eq(fph_loop_run(loop, 1000), 1);
 	cr_assert_eq(a.calls, 0u);
 	cr_assert_eq(b.calls, 1u);
@@ -183,13 +127,13 @@ BOTH(calls_what_is_readable_and_nothing_else)
 	fph_loop_close(loop);
 }
 
-BOTH(reports_again_what_a_callback_left_unread_in_an_eventfd)
+BOTH(loop, reports_again_what_a_callback_left_unread_in_an_eventfd)
 {
-	struct fph_loop *loop = open_loop(*kind);
-	struct bell bell = { .fd = event() };
+	struct fph_loop *loop = loop_of_kind(*kind);
+	struct bell bell = { .fd = bell_make() };
 
-	cr_assert_eq(fph_loop_add(loop, bell.fd, count, &bell), 0);
-	ring_bell(bell.fd);
+	cr_assert_eq(fph_loop_add(loop, bell.fd, bell_count, &bell), 0);
+	bell_ring(bell.fd);
 	for (unsigned i = 1; i <= 5; i++) {
 		cr_assert_eq(fph_loop_run(loop, 1000), 1);
 		cr_assert_eq(bell.calls, i);
@@ -198,15 +142,15 @@ BOTH(reports_again_what_a_callback_left_unread_in_an_eventfd)
 }
 
 /* The trap of multishot polls: nothing new arrives, but bytes are still there. */
-BOTH(reports_again_what_a_callback_left_unread_in_a_socket)
+BOTH(loop, reports_again_what_a_callback_left_unread_in_a_socket)
 {
-	struct fph_loop *loop = open_loop(*kind);
+	struct fph_loop *loop = loop_of_kind(*kind);
 	struct bell bell = { .take = 1 };
 	int pair[2];
 
 	cr_assert_eq(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
 	bell.fd = pair[0];
-	cr_assert_eq(fph_loop_add(loop, bell.fd, count, &bell), 0);
+	cr_assert_eq(fph_loop_add(loop, bell.fd, bell_count, &bell), 0);
 	cr_assert_eq(write(pair[1], "seven..", 7), 7);
 	for (unsigned i = 1; i <= 7; i++)
 		cr_assert_eq(fph_loop_run(loop, 1000), 1);
@@ -215,57 +159,57 @@ BOTH(reports_again_what_a_callback_left_unread_in_a_socket)
 	fph_loop_close(loop);
 }
 
-BOTH(reports_what_was_ready_before_it_was_added)
+BOTH(loop, reports_what_was_ready_before_it_was_added)
 {
-	struct fph_loop *loop = open_loop(*kind);
-	struct bell bell = { .fd = event(), .take = 8 };
+	struct fph_loop *loop = loop_of_kind(*kind);
+	struct bell bell = { .fd = bell_make(), .take = 8 };
 
-	ring_bell(bell.fd);
-	cr_assert_eq(fph_loop_add(loop, bell.fd, count, &bell), 0);
+	bell_ring(bell.fd);
+	cr_assert_eq(fph_loop_add(loop, bell.fd, bell_count, &bell), 0);
 	cr_assert_eq(fph_loop_run(loop, 0), 1);
 	fph_loop_close(loop);
 }
 
-BOTH(reports_the_end_of_a_stream)
+BOTH(loop, reports_the_end_of_a_stream)
 {
-	struct fph_loop *loop = open_loop(*kind);
+	struct fph_loop *loop = loop_of_kind(*kind);
 	struct bell bell = { .take = 1 };
 	int pair[2];
 
 	cr_assert_eq(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
 	bell.fd = pair[0];
-	cr_assert_eq(fph_loop_add(loop, bell.fd, count, &bell), 0);
+	cr_assert_eq(fph_loop_add(loop, bell.fd, bell_count, &bell), 0);
 	close(pair[1]);
 	cr_assert_eq(fph_loop_run(loop, 1000), 1);
 	cr_assert_eq(fph_loop_run(loop, 1000), 1);
 	fph_loop_close(loop);
 }
 
-BOTH(reports_a_broken_pipe)
+BOTH(loop, reports_a_broken_pipe)
 {
-	struct fph_loop *loop = open_loop(*kind);
+	struct fph_loop *loop = loop_of_kind(*kind);
 	struct bell bell = { 0 };
 	int pipes[2];
 
 	cr_assert_eq(pipe(pipes), 0);
 	bell.fd = pipes[1];
-	cr_assert_eq(fph_loop_add(loop, bell.fd, count, &bell), 0);
+	cr_assert_eq(fph_loop_add(loop, bell.fd, bell_count, &bell), 0);
 	cr_assert_eq(fph_loop_run(loop, 0), 0); /* writable is not readable */
 	close(pipes[0]);
 	cr_assert_eq(fph_loop_run(loop, 1000), 1);
 	fph_loop_close(loop);
 }
 
-BOTH(calls_each_descriptor_once_in_a_run)
+BOTH(loop, calls_each_descriptor_once_in_a_run)
 {
-	struct fph_loop *loop = open_loop(*kind);
+	struct fph_loop *loop = loop_of_kind(*kind);
 	struct bell bells[10];
 
 	for (unsigned i = 0; i < 10; i++) {
-		bells[i] = (struct bell){ .fd = event() };
-		ring_bell(bells[i].fd);
-		ring_bell(bells[i].fd);
-		cr_assert_eq(fph_loop_add(loop, bells[i].fd, count, &bells[i]), 0);
+		bells[i] = (struct bell){ .fd = bell_make() };
+		bell_ring(bells[i].fd);
+		bell_ring(bells[i].fd);
+		cr_assert_eq(fph_loop_add(loop, bells[i].fd, bell_count, &bells[i]), 0);
 	}
 	cr_assert_eq(fph_loop_run(loop, 1000), 10);
 	for (unsigned i = 0; i < 10; i++)
@@ -274,20 +218,20 @@ BOTH(calls_each_descriptor_once_in_a_run)
 }
 
 /* #78: four times the submission queue, all armed at once, all ready at once. */
-BOTH(serves_more_descriptors_than_the_submission_queue_holds)
+BOTH(loop, serves_more_descriptors_than_the_submission_queue_holds)
 {
 	enum { N = 300 };
-	struct fph_loop *loop = open_loop(*kind);
+	struct fph_loop *loop = loop_of_kind(*kind);
 	static struct bell bells[N];
 	int called = 0;
 
 	for (unsigned i = 0; i < N; i++) {
-		bells[i] = (struct bell){ .fd = event(), .take = 8 };
-		cr_assert_eq(fph_loop_add(loop, bells[i].fd, count, &bells[i]), 0);
+		bells[i] = (struct bell){ .fd = bell_make(), .take = 8 };
+		cr_assert_eq(fph_loop_add(loop, bells[i].fd, bell_count, &bells[i]), 0);
 	}
 	cr_assert_eq(fph_loop_run(loop, 0), 0);
 	for (unsigned i = 0; i < N; i++)
-		ring_bell(bells[i].fd);
+		bell_ring(bells[i].fd);
 	/* All polls are armed; the completion queue gives out 128 at a time. */
 	for (unsigned turn = 0; turn < 3; turn++)
 		called += fph_loop_run(loop, 1000);
@@ -300,227 +244,25 @@ BOTH(serves_more_descriptors_than_the_submission_queue_holds)
 	fph_loop_close(loop);
 }
 
-/* ------------------------------------------------------------ add and remove */
-
-BOTH(says_what_is_wrong_with_an_add_or_remove)
-{
-	struct fph_loop *loop = open_loop(*kind);
-	struct bell bell = { .fd = event() };
-
-	cr_assert_eq(fph_loop_add(loop, -1, count, &bell), -EBADF);
-	cr_assert_eq(fph_loop_add(loop, 1000, count, &bell), -EBADF);
-	cr_assert_eq(fph_loop_add(loop, bell.fd, count, &bell), 0);
-	cr_assert_eq(fph_loop_add(loop, bell.fd, count, &bell), -EEXIST);
-	cr_assert_eq(fph_loop_remove(loop, bell.fd), 0);
-	cr_assert_eq(fph_loop_remove(loop, bell.fd), -ENOENT);
-	cr_assert_eq(fph_loop_remove(loop, -1), -ENOENT);
-	cr_assert_eq(fph_loop_add(loop, bell.fd, count, &bell), 0);
-	fph_loop_close(loop);
-}
-
-BOTH(does_not_call_what_was_removed)
-{
-	struct fph_loop *loop = open_loop(*kind);
-	struct bell bell = { .fd = event() };
-
-	cr_assert_eq(fph_loop_add(loop, bell.fd, count, &bell), 0);
-	cr_assert_eq(fph_loop_run(loop, 0), 0);
-	ring_bell(bell.fd);
-	cr_assert_eq(fph_loop_remove(loop, bell.fd), 0);
-	cr_assert_eq(fph_loop_run(loop, 0), 0);
-	cr_assert_eq(bell.calls, 0u);
-	fph_loop_close(loop);
-}
-
-/* A completion under way for the old descriptor is not the new one's. */
-BOTH(does_not_take_a_descriptor_for_an_older_one_of_the_same_number)
-{
-	struct fph_loop *loop = open_loop(*kind);
-
-	for (unsigned i = 0; i < 200; i++) {
-		struct bell old = { .fd = event() }, new = { 0 };
-
-		cr_assert_eq(fph_loop_add(loop, old.fd, count, &old), 0);
-		cr_assert_eq(fph_loop_run(loop, 0), 0);
-		ring_bell(old.fd);
-		cr_assert_eq(fph_loop_remove(loop, old.fd), 0);
-		close(old.fd);
-		new.fd = event();
-		cr_assert_eq(new.fd, old.fd);
-		cr_assert_eq(fph_loop_add(loop, new.fd, count, &new), 0);
-		cr_assert_eq(fph_loop_run(loop, 0), 0);
-		cr_assert_eq(old.calls + new.calls, 0u);
-		cr_assert_eq(fph_loop_remove(loop, new.fd), 0);
-		close(new.fd);
-	}
-	fph_loop_close(loop);
-}
-
-/* The loop must not keep the file open behind the back of a caller that closes it. */
-BOTH(lets_go_of_a_socket_at_once_when_it_is_removed)
-{
-	struct fph_loop *loop = open_loop(*kind);
-	struct bell bell = { 0 };
-	int pair[2];
-	char byte;
-
-	cr_assert_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, pair), 0);
-	bell.fd = pair[0];
-	cr_assert_eq(fph_loop_add(loop, bell.fd, count, &bell), 0);
-	cr_assert_eq(fph_loop_run(loop, 0), 0);
-	cr_assert_eq(fph_loop_remove(loop, bell.fd), 0);
-	close(pair[0]);
-	cr_assert_eq(read(pair[1], &byte, 1), 0, "the other end does not see the end");
-	fph_loop_close(loop);
-}
-
-static void remove_self(void *ctx)
-{
-	struct bell *bell = ctx;
-
-	bell->calls++;
-	cr_assert_eq(fph_loop_remove(bell->loop, bell->fd), 0);
-	close(bell->fd);
-}
-
-static void remove_other(void *ctx)
-{
-	struct bell *bell = ctx;
-
-	bell->calls++;
-	if (bell->other->fd >= 0) {
-		cr_assert_eq(fph_loop_remove(bell->loop, bell->other->fd), 0);
-		bell->other->fd = -1;
-		bell->other->other->fd = -1; /* so that nobody removes twice */
-	}
-}
-
-BOTH(lets_a_callback_remove_its_own_descriptor)
-{
-	struct fph_loop *loop = open_loop(*kind);
-	struct bell bell = { .fd = event(), .loop = loop };
-
-	cr_assert_eq(fph_loop_add(loop, bell.fd, remove_self, &bell), 0);
-	ring_bell(bell.fd);
-	cr_assert_eq(fph_loop_run(loop, 1000), 1);
-	cr_assert_eq(fph_loop_run(loop, 0), 0);
-	cr_assert_eq(bell.calls, 1u);
-	fph_loop_close(loop);
-}
-
-BOTH(does_not_call_what_an_earlier_callback_of_the_same_run_removed)
-{
-	struct fph_loop *loop = open_loop(*kind);
-	struct bell a = { .fd = event(), .loop = loop }, b = { .fd = event(), .loop = loop };
-
-	a.other = &b;
-	b.other = &a;
-	ring_bell(a.fd);
-	ring_bell(b.fd);
-	cr_assert_eq(fph_loop_add(loop, a.fd, remove_other, &a), 0);
-	cr_assert_eq(fph_loop_add(loop, b.fd, remove_other, &b), 0);
-	cr_assert_eq(fph_loop_run(loop, 1000), 1);
-	cr_assert_eq(a.calls + b.calls, 1u);
-	fph_loop_close(loop);
-}
-
-static struct bell many[40];
-
-static void add_many(void *ctx)
-{
-	struct bell *bell = ctx;
-
-	bell->calls++;
-	cr_assert_eq(eventfd_read(bell->fd, &(eventfd_t){ 0 }), 0);
-	for (unsigned i = 0; i < 40; i++) {
-		many[i] = (struct bell){ .fd = event(), .take = 8 };
-		ring_bell(many[i].fd);
-		cr_assert_eq(fph_loop_add(bell->loop, many[i].fd, count, &many[i]), 0);
-	}
-}
-
-/* The tables grow under the feet of the run. */
-BOTH(lets_a_callback_add_descriptors)
-{
-	struct fph_loop *loop = open_loop(*kind);
-	struct bell bell = { .fd = event(), .loop = loop };
-
-	cr_assert_eq(fph_loop_add(loop, bell.fd, add_many, &bell), 0);
-	ring_bell(bell.fd);
-	cr_assert_eq(fph_loop_run(loop, 1000), 1);
-	cr_assert_eq(fph_loop_run(loop, 1000), 40);
-	for (unsigned i = 0; i < 40; i++)
-		cr_assert_eq(many[i].calls, 1u);
-	fph_loop_close(loop);
-}
-
-static void replace_self(void *ctx)
-{
-	struct bell *bell = ctx;
-
-	bell->calls++;
-	cr_assert_eq(fph_loop_remove(bell->loop, bell->fd), 0);
-	close(bell->fd);
-	bell->other->fd = event();
-	cr_assert_eq(bell->other->fd, bell->fd);
-	cr_assert_eq(fph_loop_add(bell->loop, bell->other->fd, count, bell->other), 0);
-}
-
-BOTH(lets_a_callback_put_another_in_its_place)
-{
-	struct fph_loop *loop = open_loop(*kind);
-	struct bell next = { .take = 8 }, bell = { .fd = event(), .loop = loop, .other = &next };
-
-	cr_assert_eq(fph_loop_add(loop, bell.fd, replace_self, &bell), 0);
-	ring_bell(bell.fd);
-	cr_assert_eq(fph_loop_run(loop, 1000), 1);
-	cr_assert_eq(fph_loop_run(loop, 0), 0);
-	ring_bell(next.fd);
-	cr_assert_eq(fph_loop_run(loop, 1000), 1);
-	cr_assert_eq(next.calls, 1u);
-	fph_loop_close(loop);
-}
-
-static void run_again(void *ctx)
-{
-	struct bell *bell = ctx;
-
-	bell->calls++;
-	cr_assert_eq(fph_loop_run(bell->loop, 0), -EBUSY);
-}
-
-BOTH(refuses_to_run_inside_of_a_callback)
-{
-	struct fph_loop *loop = open_loop(*kind);
-	struct bell bell = { .fd = event(), .loop = loop };
-
-	cr_assert_eq(fph_loop_add(loop, bell.fd, run_again, &bell), 0);
-	ring_bell(bell.fd);
-	cr_assert_eq(fph_loop_run(loop, 1000), 1);
-	cr_assert_eq(fph_loop_run(loop, 1000), 1);
-	cr_assert_eq(bell.calls, 2u);
-	fph_loop_close(loop);
-}
-
 /* ------------------------------------------------------------ waiting */
 
 /* #80 */
-BOTH(comes_back_when_the_time_is_up)
+BOTH(loop, comes_back_when_the_time_is_up)
 {
-	struct fph_loop *loop = open_loop(*kind);
-	struct bell bell = { .fd = event() };
+	struct fph_loop *loop = loop_of_kind(*kind);
+	struct bell bell = { .fd = bell_make() };
 	double before = now();
 
-	cr_assert_eq(fph_loop_add(loop, bell.fd, count, &bell), 0);
+	cr_assert_eq(fph_loop_add(loop, bell.fd, bell_count, &bell), 0);
 	cr_assert_eq(fph_loop_run(loop, 50), 0);
 	cr_assert(now() - before >= 0.049);
 	cr_assert(now() - before < 5.0);
 	fph_loop_close(loop);
 }
 
-BOTH(waits_with_nothing_to_watch)
+BOTH(loop, waits_with_nothing_to_watch)
 {
-	struct fph_loop *loop = open_loop(*kind);
+	struct fph_loop *loop = loop_of_kind(*kind);
 	double before = now();
 
 	cr_assert_eq(fph_loop_run(loop, 20), 0);
@@ -529,13 +271,13 @@ BOTH(waits_with_nothing_to_watch)
 }
 
 /* The completion of the removal must not end the wait that comes after it. */
-BOTH(waits_its_time_after_a_removal)
+BOTH(loop, waits_its_time_after_a_removal)
 {
-	struct fph_loop *loop = open_loop(*kind);
-	struct bell bell = { .fd = event() };
+	struct fph_loop *loop = loop_of_kind(*kind);
+	struct bell bell = { .fd = bell_make() };
 	double before;
 
-	cr_assert_eq(fph_loop_add(loop, bell.fd, count, &bell), 0);
+	cr_assert_eq(fph_loop_add(loop, bell.fd, bell_count, &bell), 0);
 	cr_assert_eq(fph_loop_run(loop, 0), 0);
 	cr_assert_eq(fph_loop_remove(loop, bell.fd), 0);
 	before = now();
@@ -550,34 +292,34 @@ static void on_alarm(int sig)
 }
 
 /* #77, EINTR; with something to submit and without. */
-BOTH(comes_back_from_an_endless_wait_when_a_signal_is_caught)
+BOTH(loop, comes_back_from_an_endless_wait_when_a_signal_is_caught)
 {
-	struct fph_loop *loop = open_loop(*kind);
+	struct fph_loop *loop = loop_of_kind(*kind);
 	struct sigaction action = { .sa_handler = on_alarm };
 	struct itimerval in_30_ms = { .it_value = { .tv_usec = 30000 } };
-	struct bell bell = { .fd = event() };
+	struct bell bell = { .fd = bell_make() };
 
 	cr_assert_eq(sigaction(SIGALRM, &action, NULL), 0);
-	cr_assert_eq(fph_loop_add(loop, bell.fd, count, &bell), 0);
+	cr_assert_eq(fph_loop_add(loop, bell.fd, bell_count, &bell), 0);
 	for (unsigned i = 0; i < 3; i++) {
 		cr_assert_eq(setitimer(ITIMER_REAL, &in_30_ms, NULL), 0);
 		cr_assert_eq(fph_loop_run(loop, -1), 0);
 	}
-	ring_bell(bell.fd);
+	bell_ring(bell.fd);
 	cr_assert_eq(fph_loop_run(loop, -1), 1);
 	fph_loop_close(loop);
 }
 
-BOTH(wakes_up_for_another_process)
+BOTH(loop, wakes_up_for_another_process)
 {
-	struct fph_loop *loop = open_loop(*kind);
+	struct fph_loop *loop = loop_of_kind(*kind);
 	struct bell bell = { .take = 1 };
 	int pipes[2];
 	pid_t child;
 
 	cr_assert_eq(pipe(pipes), 0);
 	bell.fd = pipes[0];
-	cr_assert_eq(fph_loop_add(loop, bell.fd, count, &bell), 0);
+	cr_assert_eq(fph_loop_add(loop, bell.fd, bell_count, &bell), 0);
 	child = fork();
 	if (child == 0) {
 		usleep(20000);
@@ -587,15 +329,15 @@ BOTH(wakes_up_for_another_process)
 	fph_loop_close(loop);
 }
 
-BOTH(leaves_no_descriptor_behind)
+BOTH(loop, leaves_no_descriptor_behind)
 {
 	unsigned before = count_fds();
 
 	for (unsigned i = 0; i < 50; i++) {
-		struct fph_loop *loop = open_loop(*kind);
-		struct bell bell = { .fd = event() };
+		struct fph_loop *loop = loop_of_kind(*kind);
+		struct bell bell = { .fd = bell_make() };
 
-		cr_assert_eq(fph_loop_add(loop, bell.fd, count, &bell), 0);
+		cr_assert_eq(fph_loop_add(loop, bell.fd, bell_count, &bell), 0);
 		cr_assert_eq(fph_loop_run(loop, 0), 0);
 		fph_loop_close(loop);
 		close(bell.fd);
@@ -608,12 +350,12 @@ Test(loop, opens_with_no_descriptor_to_spare)
 {
 	struct rlimit limit;
 	struct fph_loop *loop;
-	int lowest = event();
+	int lowest = bell_make();
 
 	cr_assert_eq(getrlimit(RLIMIT_NOFILE, &limit), 0);
 	limit.rlim_cur = (rlim_t)lowest + 1;
 	cr_assert_eq(setrlimit(RLIMIT_NOFILE, &limit), 0);
-	loop = open_loop(0);
+	loop = loop_of_kind(0);
 	cr_assert_str_eq(fph_loop_kind(loop), "poll");
 	fph_loop_close(loop);
 }

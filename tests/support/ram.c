@@ -2,10 +2,12 @@
 #include "support/ram.h"
 #include <criterion/criterion.h>
 #include <stdlib.h>
+#include <string.h>
 
+/* One value a page: quick to fill, and no two neighbours alike. */
 static unsigned char pattern(uint64_t gpa)
 {
-	return (unsigned char)(0xa5 ^ gpa ^ (gpa >> 12));
+	return (unsigned char)(0xa5 ^ (gpa >> 12));
 }
 
 static void add(struct ram *ram, enum ram_region i, uint64_t gpa, uint64_t len, uint32_t flags)
@@ -15,8 +17,8 @@ static void add(struct ram *ram, enum ram_region i, uint64_t gpa, uint64_t len, 
 	if (!bytes)
 		bytes = aligned_alloc(4096, (size_t)len);
 	cr_assert_not_null(bytes);
-	for (uint64_t k = 0; k < len; k++)
-		bytes[k] = pattern(gpa + k);
+	for (uint64_t k = 0; k < len; k += 0x1000)
+		memset(bytes + k, pattern(gpa + k), 0x1000);
 	ram->regions[i] = (struct fph_region){ gpa, len, bytes, flags };
 }
 
