@@ -234,6 +234,15 @@ static int take(struct device *d)
 	return rc < 0 ? rc : 1;
 }
 
+/* Pages of a ring that runs are in use, whatever the driver says of them.  Row 69 */
+static bool holds_ring(const struct device *d, const struct fph_range *piece)
+{
+	for (unsigned q = 0; q < FPH_QUEUE_COUNT; q++)
+		if (fph_vq_dev_covers(&d->vq[q], piece))
+			return true;
+	return false;
+}
+
 /* Cut the next part of the hint in hand into out.  Returns whether one came of it. */
 static bool hand_out(struct device *d, struct fph_range *out)
 {
@@ -245,7 +254,7 @@ static bool hand_out(struct device *d, struct fph_range *out)
 		d->total.out_of_range += !d->rest_usable;
 		return false;
 	}
-	if (d->mem->regions[region].flags & FPH_REGION_READONLY) {
+	if ((d->mem->regions[region].flags & FPH_REGION_READONLY) || holds_ring(d, &piece)) {
 		d->total.out_of_range += !d->rest_usable && d->rest.len == 0;
 		return false;
 	}

@@ -344,6 +344,7 @@ int fph_guest_flush(struct fph_guest *guest)
 int fph_guest_end(struct fph_guest *guest)
 {
 	struct guest *g = guest_of(guest);
+	uint32_t round = g->seen;
 	int rc = usable(g);
 
 	if (rc == 0)
@@ -352,6 +353,9 @@ int fph_guest_end(struct fph_guest *guest)
 		rc = reap(g);
 	if (rc < 0)
 		return rc;
+	/* The look closed the caller's round; the one that it opened is still to be fed. */
+	if (g->seen != round)
+		return choose_interrupts(g);
 	if (g->state == FPH_GUEST_STATE_ASKED && g->vq.free_count < 2) {
 		g->ring_full = true;
 		rc = choose_interrupts(g);

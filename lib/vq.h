@@ -86,6 +86,9 @@ enum fph_rule fph_vq_dev_enable(struct fph_vq_dev *vq, const struct fph_mem *mem
 /* Translate the ring anew.  Returns FPH_RULE_NONE or FPH_RULE_RING_GONE. */
 enum fph_rule fph_vq_dev_move(struct fph_vq_dev *vq, const struct fph_mem *mem);
 
+/* Does the range touch a part of the ring? */
+bool fph_vq_dev_covers(const struct fph_vq_dev *vq, const struct fph_range *range);
+
 /* Load avail.idx.  Returns how many chains wait, or -EPROTO and *fault. */
 int fph_vq_dev_look(struct fph_vq_dev *vq, struct fph_fault *fault);
 /*

@@ -58,6 +58,18 @@ enum fph_rule fph_vq_dev_move(struct fph_vq_dev *vq, const struct fph_mem *mem)
 	return map_parts(vq, mem, &vq->place) ? FPH_RULE_NONE : FPH_RULE_RING_GONE;
 }
 
+static bool touches(const struct fph_range *range, uint64_t gpa, uint32_t len)
+{
+	return gpa - range->gpa < range->len || range->gpa - gpa < len;
+}
+
+bool fph_vq_dev_covers(const struct fph_vq_dev *vq, const struct fph_range *range)
+{
+	return vq->size && (touches(range, vq->place.desc, FPH_DESC_BYTES * (uint32_t)vq->size) ||
+			    touches(range, vq->place.driver, FPH_AVAIL_BYTES(vq->size)) ||
+			    touches(range, vq->place.device, FPH_USED_BYTES(vq->size)));
+}
+
 int fph_vq_dev_look(struct fph_vq_dev *vq, struct fph_fault *fault)
 {
 	/* Barrier A: pairs with A in fph_vq_drv_publish(). */

@@ -81,7 +81,7 @@ Test(bh_guest, bh2_every_round_begins_with_its_own_id)
 	}
 }
 
-/* rows 51: the same id at every interrupt */
+/* row 51: the same id at every interrupt */
 Test(bh_guest, bh3_an_id_is_answered_once)
 {
 	struct fph_range out[4];
@@ -196,6 +196,26 @@ Test(bh_guest, bh6_with_nothing_to_give_the_round_is_opened_and_closed)
 	cr_assert_eq(fph_guest_end(&r.l.guest), 0);
 	cr_assert_eq(look(), 2);
 	cr_expect(is_command(0, ID) && is_command(1, FPH_COMMAND_STOP));
+}
+
+/* The device went on to another round: the end was meant for the old one. */
+Test(bh_guest, bh6_an_end_that_meets_a_new_id_ends_the_old_round_only)
+{
+	open_round(ID);
+	cr_assert_eq(rig_guest_hint(&r, 0, 1), 1);
+	cr_assert_eq(fph_guest_flush(&r.l.guest), 0);
+	cr_assert_eq(look(), 2);
+	cr_assert_eq(rig_guest_hint(&r, 1, 1), 1);
+	raw_show(&r.dev, FPH_CONFIG_COMMAND_ID, ID + 1);
+	cr_assert_eq(fph_guest_end(&r.l.guest), 0);
+	cr_assert_eq(look(), 1);
+	cr_expect(is_command(0, FPH_COMMAND_STOP));
+	cr_expect_str_eq(fph_guest_state_name(&r.l.guest), "ASKED");
+	cr_expect_eq(loop_step(&r.l), FPH_GUEST_FEED | FPH_GUEST_RECLAIM);
+	cr_assert_eq(rig_guest_hint(&r, 2, 1), 1);
+	cr_assert_eq(fph_guest_end(&r.l.guest), 0);
+	cr_assert_eq(look(), 3);
+	cr_expect(is_command(0, ID + 1) && is_hint(1, ram_page(2)) && is_command(2, 0));
 }
 
 /* G9: room for STOP is kept, however many hints there are. */

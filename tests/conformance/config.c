@@ -58,7 +58,7 @@ static void expect_image(uint32_t size, const unsigned char image[16], const cha
 	}
 }
 
-/* rows 41, 42; study row 46 */
+/* rows 41, 42; study 46 */
 Test(config, bc1_bc2_device_shows_the_fields_that_exist_at_any_offset_and_width)
 {
 	for (unsigned i = 0; i < sizeof(spaces) / sizeof(spaces[0]); i++) {
@@ -167,7 +167,7 @@ Test(config, writes_far_past_the_end_are_ignored)
 	cr_expect_eq(raw_config32(&r.d, FPH_CONFIG_NUM_PAGES), 0);
 }
 
-/* row 41; study row 47 */
+/* row 41; study 47 */
 Test(config, bc1_command_id_is_read_only_to_the_driver)
 {
 	uint32_t id;
@@ -276,7 +276,7 @@ Test(config, bp3_device_ignores_a_poison_value_after_driver_ok)
 	cr_expect_eq(fph_device_fault(&r.l.dev)->rule, FPH_RULE_NONE);
 }
 
-/* study row 54 */
+/* study 54 */
 Test(config, a_poison_value_without_the_feature_is_ignored)
 {
 	rig_options(&r);
@@ -339,7 +339,7 @@ static int watch_width(struct raw_device *d, const char *verb)
 	return 0;
 }
 
-/* C-1, C-2, row 46: one field a read, and no opinion about the size of the space */
+/* C-1, C-2, A5-9: one field a read, and no opinion about the size of the space */
 Test(config, c1_c2_guest_reads_one_field_at_a_time)
 {
 	static const uint32_t sizes[] = { 12, 13, 16, 4096 };

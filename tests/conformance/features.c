@@ -65,7 +65,7 @@ Test(features, g10_device_accepts_every_subset_that_it_offered)
 	}
 }
 
-/* row 39; study row 50 */
+/* row 39; study 50 */
 Test(features, g10_device_refuses_every_bit_that_it_did_not_offer)
 {
 	for (unsigned extra = 0; extra < 2; extra++) {
@@ -188,7 +188,7 @@ Test(features, g7_guest_ignores_bits_that_it_does_not_know)
 	}
 }
 
-/* row 52; study row 43 */
+/* row 52; study 43 */
 Test(features, g8_g17_guest_sets_failed_without_version_1)
 {
 	cr_expect_eq(attach(ALL_BALLOON & ~FPH_F_VERSION_1, 0), -EOPNOTSUPP);

@@ -207,7 +207,7 @@ Test(layout, guest_tries_its_own_layout_first)
 	}
 }
 
-/* rows 17, 53; study row 41 */
+/* row 53, study 41 */
 static const struct {
 	uint16_t max;
 	uint16_t size; /* 0: not taken */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The property everything else serves: what poll() hands out belongs to the round now
- * open, and its buffer is with us until it was acted upon; and the guest gets nothing
- * back earlier.  Conditions S1 to S4, races R1 to R16.
+ * open, and its buffer is with us until it was acted upon.  Conditions S1 to S4, races
+ * R1 to R16.  That the guest gets nothing back earlier is in hold.c.
  */
 #include "support/rig.h"
 #include <criterion/criterion.h>
@@ -33,7 +33,7 @@ typedef int (*end_fn)(struct fph_device *dev);
 static const end_fn ends[] = { fph_device_stop, fph_device_done, fph_device_start };
 static const char *const end_names[] = { "stop", "done", "start" };
 
-/* studies row 93 */
+/* study 93 */
 Test(safety, s1_after_the_end_of_a_round_nothing_of_it_is_handed_out)
 {
 	for (unsigned i = 0; i < 3; i++) {
@@ -115,7 +115,7 @@ Test(safety, r12_ending_a_round_never_waits_for_the_driver)
 
 /* ------------------------------------------------------------ S3: the fence; R1, R5 */
 
-/* H1, study row 64: the driver's one START buffer, rewritten while the old one is queued */
+/* H1, study 64: the driver's one START buffer, rewritten while the old one is queued */
 Test(safety, s3_a_start_buffer_rewritten_in_place_is_stale)
 {
 	uint32_t id = rig_start(&r);
@@ -136,7 +136,7 @@ Test(safety, s3_a_start_buffer_rewritten_in_place_is_stale)
 	cr_expect_eq(rig_out[0].gpa, RAM_HIGH + 0x1000);
 }
 
-/* study row 64, more than one round back */
+/* study 64, more than one round back */
 Test(safety, s3_the_fence_covers_all_rounds_before)
 {
 	uint32_t id = 0;
@@ -189,8 +189,8 @@ Test(safety, s3_a_chain_begun_before_the_fence_is_stale_to_its_end)
 	cr_expect_eq(stats().stale, 1);
 }
 
-/* START of the new id in the middle of a chain that began before the fence. */
-Test(safety, s3_a_command_in_a_chain_begun_before_the_fence_is_stale)
+/* START rewritten between its halves. */
+Test(safety, s3_a_command_cut_in_two_before_the_fence_is_stale)
 {
 	uint32_t id = rig_start(&r);
 	uint64_t at = raw_message(&r.d, FPH_QUEUE_HINT, 0, &id, 4);
@@ -369,7 +369,7 @@ Test(safety, s4_order_is_kept_between_dropped_and_taken)
 		cr_expect_eq(raw_used_id(r.d.hint, k), k);
 }
 
-/* row 19, study row 22: what was made available twice goes back twice and no more */
+/* row 19, study 22: what was made available twice goes back twice and no more */
 Test(safety, no_completion_beyond_what_was_made_available)
 {
 	rig_hinting(&r);
@@ -427,118 +427,4 @@ Test(safety, a_queue_that_resumes_has_a_fence_of_its_own)
 	raw_hint(&r.d, 1, RAM_HIGH, 0x1000);
 	cr_expect_eq(rig_poll(&r), 1);
 	cr_expect_eq(stats().stale, 0);
-}
-
-/* ------------------------------------------------------------ the guest's half: strict hold */
-
-#define ID 0x80000001u
-
-/* R4: nothing is reclaimable before its used entry, whatever the device shows */
-Test(safety, r4_no_command_frees_a_range_that_the_device_has)
-{
-	static const uint32_t commands[] = { FPH_COMMAND_STOP, FPH_COMMAND_DONE, ID + 1,
-					     FPH_COMMAND_DONE, FPH_COMMAND_STOP };
-	struct fph_range back[8];
-
-	rig_guest_up(&r);
-	cr_assert_eq(rig_guest_show(&r, ID), FPH_GUEST_FEED);
-	cr_assert_eq(rig_guest_hint(&r, 0, 5), 5);
-	cr_assert_eq(fph_guest_flush(&r.l.guest), 0);
-	for (unsigned i = 0; i < 5; i++) {
-		cr_expect_geq(rig_guest_show(&r, commands[i]), 0);
-		cr_expect_eq(fph_guest_reclaim(&r.l.guest, back, 8), 0, "after %#x", commands[i]);
-		cr_expect_eq(fph_guest_held(&r.l.guest), 0x5000);
-	}
-	cr_expect_eq(rig_guest_use(&r, 3), 3); /* START and two hints */
-	cr_expect_geq(loop_step(&r.l), 0);
-	cr_expect_eq(fph_guest_reclaim(&r.l.guest, back, 8), 2);
-	cr_expect_eq(fph_guest_held(&r.l.guest), 0x3000);
-}
-
-/* G22: "reset asked for" is not "reset over" */
-Test(safety, r9_only_a_complete_reset_frees_all)
-{
-	struct fph_range back[16];
-	bool seen[5] = { false };
-
-	rig_guest_up(&r);
-	cr_assert_eq(rig_guest_show(&r, ID), FPH_GUEST_FEED);
-	cr_assert_eq(rig_guest_hint(&r, 0, 4), 4);
-	cr_assert_eq(fph_guest_flush(&r.l.guest), 0);
-	cr_assert_eq(rig_guest_hint(&r, 4, 1), 1);
-	cr_expect_eq(rig_guest_use(&r, 2), 2);
-	r.dev.ignore_reset = true;
-	cr_expect_eq(fph_guest_reset(&r.l.guest), -EAGAIN);
-	cr_expect_eq(fph_guest_reclaim(&r.l.guest, back, 16), 0);
-	r.dev.ignore_reset = false;
-	r.dev.status = 0;
-	cr_expect_eq(fph_guest_reset(&r.l.guest), 0);
-	cr_assert_eq(fph_guest_reclaim(&r.l.guest, back, 16), 5);
-	for (unsigned i = 0; i < 5; i++)
-		for (unsigned k = 0; k < 5; k++)
-			if (back[i].gpa == ram_page(k).gpa) {
-				cr_expect_not(seen[k], "page %u came back twice", k);
-				seen[k] = true;
-			}
-	for (unsigned k = 0; k < 5; k++)
-		cr_expect(seen[k], "page %u is lost", k);
-	cr_expect_eq(fph_guest_held(&r.l.guest), 0);
-	cr_expect_eq(fph_guest_reclaim(&r.l.guest, back, 16), 0);
-}
-
-/* R4 with this device: what poll() has handed out, the guest cannot have back. */
-Test(safety, r4_a_range_in_the_embedders_hands_is_not_the_guests)
-{
-	struct fph_range out[16], back[16];
-	uint64_t seed = 3;
-
-	loop_up(&r.l);
-	for (unsigned i = 0; i < 5000; i++) {
-		int n;
-
-		seed = seed * UINT64_C(6364136223846793005) + 1442695040888963407u;
-		if (i % 50 == 0)
-			loop_round(&r.l);
-		if (seed >> 40 & 1) {
-			struct fph_range page = ram_page((unsigned)(seed >> 33) % 256);
-
-			fph_guest_hint(&r.l.guest, &page, 1);
-			fph_guest_flush(&r.l.guest);
-		}
-		n = fph_device_poll(&r.l.dev, out, 1 + (seed >> 50) % 4);
-		cr_assert_geq(n, -EAGAIN);
-		loop_step(&r.l);
-		if (n > 0) {
-			/* Everything reclaimable now, against everything in hand. */
-			int m = fph_guest_reclaim(&r.l.guest, back, 16);
-			uint64_t held = fph_guest_held(&r.l.guest);
-
-			cr_assert_geq(held, UINT64_C(0x1000) * (unsigned)n);
-			cr_assert_geq(m, 0);
-		}
-		if (seed >> 45 & 1)
-			fph_device_ack(&r.l.dev);
-	}
-	cr_expect_gt(loop_device_stats(&r.l).hints, 500);
-}
-
-/* Called off before the flush: never shown, so never the device's. */
-Test(safety, withdrawn_hints_come_back_and_are_not_shown)
-{
-	struct fph_range out[16], back[16];
-
-	loop_up(&r.l);
-	loop_round(&r.l);
-	loop_hint(&r.l, 0, 2);
-	cr_assert_eq(fph_guest_hint(&r.l.guest, (struct fph_range[]){ ram_page(2), ram_page(3) }, 2),
-		     2);
-	cr_assert_eq(fph_device_stop(&r.l.dev), 0);
-	cr_expect_eq(fph_guest_flush(&r.l.guest), -EAGAIN);
-	cr_expect_eq(fph_guest_reclaim(&r.l.guest, back, 16), 2);
-	cr_expect(back[0].gpa == ram_page(2).gpa && back[1].gpa == ram_page(3).gpa);
-	cr_expect_eq(fph_guest_held(&r.l.guest), 0x2000);
-	cr_expect_eq(loop_poll_all(&r.l, out, 16), 0);
-	cr_expect_eq(loop_device_stats(&r.l).chains, 4, "START, two hints, STOP");
-	cr_expect_geq(loop_step(&r.l), 0);
-	cr_expect_eq(fph_guest_reclaim(&r.l.guest, back, 16), 2);
 }

@@ -205,7 +205,7 @@ static void expect_all_served(void)
 	cr_expect(r.l.stats[1].tag == 6 && r.l.stats[1].value == 0x0909090909090909);
 }
 
-/* rows 20, 12: TOCTOU, by count.  avail.idx and avail.flags are meant to change. */
+/* row 20, study 12, 63: TOCTOU, by count.  avail.idx and avail.flags are meant to change. */
 Test(access, the_device_loads_each_byte_once)
 {
 	rig_up(&r, 0);

@@ -216,7 +216,7 @@ Test(vq_drv, reaps_what_the_device_used_in_its_order)
 	cr_expect_eq(fph_vq_drv_in_flight(&vq), 0);
 }
 
-/* rows 37: what the device writes over descriptors means nothing to this end */
+/* study 37: what the device writes over descriptors means nothing to this end */
 Test(vq_drv, believes_its_own_copy_and_not_the_table)
 {
 	uint16_t a = show_hint(0x7000);
@@ -233,7 +233,7 @@ Test(vq_drv, believes_its_own_copy_and_not_the_table)
 	cr_expect_eq(raw_read_avail_idx(&dev.vq[0]), 2, "own counters, not the ring's");
 }
 
-Test(vq_drv, a_used_id_that_is_no_entry_is_a_fault) /* rows 48, 33 */
+Test(vq_drv, a_used_id_that_is_no_entry_is_a_fault) /* row 48, study 33 */
 {
 	static const uint32_t ids[] = { N, N + 1, 255, 65535, 65536, 0x80000000, UINT32_MAX };
 
@@ -247,7 +247,7 @@ Test(vq_drv, a_used_id_that_is_no_entry_is_a_fault) /* rows 48, 33 */
 	}
 }
 
-Test(vq_drv, a_used_id_that_was_never_lent_is_a_fault) /* rows 48, 34 */
+Test(vq_drv, a_used_id_that_was_never_lent_is_a_fault) /* row 48, study 34 */
 {
 	uint16_t a = show_hint(0x1000);
 
@@ -280,7 +280,7 @@ Test(vq_drv, a_used_id_returned_twice_is_a_fault) /* row 48 */
 	expect_fault(FPH_RULE_USED_ID, 1, a);
 }
 
-Test(vq_drv, a_used_length_is_at_most_the_buffers) /* rows 50, 35; V-8 */
+Test(vq_drv, a_used_length_is_at_most_the_buffers) /* row 50, study 35; V-8 */
 {
 	static const uint32_t ok[] = { 0, 1, 0xfff, 0x1000 };
 	static const uint32_t bad[] = { 0x1001, 0x2000, 0x80000000, UINT32_MAX };
@@ -303,7 +303,7 @@ Test(vq_drv, a_used_length_is_at_most_the_buffers) /* rows 50, 35; V-8 */
 	}
 }
 
-Test(vq_drv, a_used_idx_beyond_what_was_shown_is_a_fault) /* rows 49, 36 */
+Test(vq_drv, a_used_idx_beyond_what_was_shown_is_a_fault) /* row 49, study 36 */
 {
 	static const uint16_t ahead[] = { 3, 4, N, N + 1, 256, 32768, 65535 };
 

@@ -1,13 +1,12 @@
 /* SPDX-License-Identifier: MIT */
-/* Device status, reset and bring-up, chapters 2.1, 2.4, 3.1: clauses G-1 to G-5, G-12 to G-16. */
+/* The device's status and reset, chapters 2.1 and 2.4: clauses G-2, G-4, G-5, G-12. */
 #include "support/rig.h"
-#include "support/trace.h"
 #include <criterion/criterion.h>
 #include <errno.h>
 
 static struct rig r;
 
-/* ------------------------------------------------------------ device: every order of writes */
+/* ------------------------------------------------------------ every order of writes */
 
 /* The device's status by the clauses: what sticks, what is refused. */
 struct model {
@@ -33,8 +32,8 @@ static void model_write(struct model *m, uint8_t value)
 	m->status = s;
 }
 
-/* rows 39, 51: bits in any order, twice, cleared, FAILED, reserved ones */
-Test(status, device_follows_the_clauses_in_every_order_of_writes)
+/* row 39, study 51: bits in any order, twice, cleared, FAILED, reserved ones */
+Test(status_device, device_follows_the_clauses_in_every_order_of_writes)
 {
 	static const uint64_t accepts[] = { RAW_FEATURES, FPH_F_VERSION_1, FPH_F_STATS_VQ,
 					    RAW_FEATURES | 1, 0 };
@@ -69,7 +68,7 @@ Test(status, device_follows_the_clauses_in_every_order_of_writes)
 	}
 }
 
-Test(status, g2_device_clears_bits_at_reset_only)
+Test(status_device, g2_device_clears_bits_at_reset_only)
 {
 	rig_up(&r, 0);
 	for (unsigned v = 1; v < FPH_STATUS_FAILED; v++) {
@@ -82,7 +81,7 @@ Test(status, g2_device_clears_bits_at_reset_only)
 	cr_expect_eq(raw_status(&r.d), 0);
 }
 
-Test(status, device_without_driver_ok_has_no_driver)
+Test(status_device, device_without_driver_ok_has_no_driver)
 {
 	rig_options(&r);
 	rig_device(&r);
@@ -98,8 +97,8 @@ Test(status, device_without_driver_ok_has_no_driver)
 	cr_expect_eq(fph_device_stop(&r.l.dev), 0);
 }
 
-/* rows 25, 23: a kick before DRIVER_OK */
-Test(status, g4_device_consumes_nothing_and_is_silent_before_driver_ok)
+/* row 25, study 23: a kick before DRIVER_OK */
+Test(status_device, g4_device_consumes_nothing_and_is_silent_before_driver_ok)
 {
 	rig_options(&r);
 	rig_device(&r);
@@ -125,7 +124,7 @@ Test(status, g4_device_consumes_nothing_and_is_silent_before_driver_ok)
 	cr_expect_eq(r.l.doorbells, 1);
 }
 
-Test(status, g5_device_asks_for_a_reset_and_says_so)
+Test(status_device, g5_device_asks_for_a_reset_and_says_so)
 {
 	rig_up(&r, 0);
 	raw_take_irq(&r.d);
@@ -137,7 +136,7 @@ Test(status, g5_device_asks_for_a_reset_and_says_so)
 	rig_expect_works_after_reset(&r);
 }
 
-Test(status, g5_a_fault_before_driver_ok_is_told_at_driver_ok)
+Test(status_device, g5_a_fault_before_driver_ok_is_told_at_driver_ok)
 {
 	rig_options(&r);
 	rig_device(&r);
@@ -153,7 +152,7 @@ Test(status, g5_a_fault_before_driver_ok_is_told_at_driver_ok)
 	rig_expect_works_after_reset(&r);
 }
 
-Test(status, a_faulty_device_touches_no_ring)
+Test(status_device, a_faulty_device_touches_no_ring)
 {
 	rig_up(&r, 0);
 	raw_push(r.d.hint, 99);
@@ -176,9 +175,9 @@ Test(status, a_faulty_device_touches_no_ring)
 	cr_expect_eq(fph_device_ask_stats(&r.l.dev), -EPROTO);
 }
 
-/* ------------------------------------------------------------ device: reset */
+/* ------------------------------------------------------------ reset */
 
-Test(status, g12_reset_forgets_the_driver_and_is_silent)
+Test(status_device, g12_reset_forgets_the_driver_and_is_silent)
 {
 	rig_up(&r, FPH_F_PAGE_POISON);
 	raw_set_config32(&r.d, FPH_CONFIG_ACTUAL, 77);
@@ -205,7 +204,7 @@ Test(status, g12_reset_forgets_the_driver_and_is_silent)
 }
 
 /* A5-12, H5 */
-Test(status, ids_survive_reset)
+Test(status_device, ids_survive_reset)
 {
 	uint32_t last;
 
@@ -221,7 +220,7 @@ Test(status, ids_survive_reset)
 }
 
 /* row 44 */
-Test(status, device_works_after_a_thousand_resets)
+Test(status_device, device_works_after_a_thousand_resets)
 {
 	rig_up(&r, 0);
 	for (unsigned i = 0; i < 1000; i++)
@@ -237,7 +236,7 @@ Test(status, device_works_after_a_thousand_resets)
 	}
 }
 
-/* rows 44, 89; R9: who ends the wait */
+/* row 44, study 89; R9: who ends the wait */
 static int end_by_ack(void)
 {
 	return fph_device_ack(&r.l.dev);
@@ -287,7 +286,7 @@ static const struct {
 	{ "set_mem", end_by_set_mem, 0 },
 };
 
-Test(status, r9_a_reset_waits_for_the_batch_in_hand)
+Test(status_device, r9_a_reset_waits_for_the_batch_in_hand)
 {
 	for (unsigned i = 0; i < sizeof(ends) / sizeof(ends[0]); i++) {
 		uint16_t used, index = 0;
@@ -321,216 +320,11 @@ Test(status, r9_a_reset_waits_for_the_batch_in_hand)
 	}
 }
 
-Test(status, a_reset_without_a_batch_is_complete_at_once)
+Test(status_device, a_reset_without_a_batch_is_complete_at_once)
 {
 	rig_up(&r, 0);
 	rig_hinting(&r);
 	raw_hint(&r.d, 0, RAM_HIGH, 0x1000);
 	raw_set_status(&r.d, 0);
 	cr_expect_eq(raw_status(&r.d), 0, "hints that nobody has seen are no batch");
-}
-
-/* ------------------------------------------------------------ guest */
-
-static struct trace trace;
-
-Test(status, g1_g14_guest_comes_up_in_order)
-{
-	rig_guest_options(&r);
-	r.dev.config_len = 16;
-	r.dev.offered |= FPH_F_PAGE_POISON | FPH_F_MUST_TELL_HOST;
-	r.l.guest_opts.flags = FPH_GUEST_POISON;
-	r.l.guest_opts.poison = 0xaabbccdd;
-	r.l.guest_opts.bus = trace_bus(&trace, raw_device_bus(&r.dev));
-	rig_guest(&r);
-	cr_assert_eq(fph_guest_attach(&r.l.guest), 0);
-	cr_expect_str_eq(trace.text,
-			 "bus set_status 0x00\n"
-			 "bus status -> 0x00\n"
-			 "bus set_status 0x01\n"
-			 "bus set_status 0x03\n"
-			 "bus features -> 0x10000001b\n"
-			 "bus accept 0x10000001b\n"
-			 "bus set_status 0x0b\n"
-			 "bus status -> 0x0b\n"
-			 "bus vq_max[3] -> 256\n"
-			 "bus vq_enable[3] size 16 desc 0x100000 driver 0x100100 device 0x100128 "
-			 "index 0\n"
-			 "bus vq_max[2] -> 256\n"
-			 "bus vq_enable[2] size 2 desc 0x1001f0 driver 0x100210 device 0x10021c "
-			 "index 0\n"
-			 "bus set_config[12] 4: dd cc bb aa\n"
-			 "bus set_status 0x0f\n"
-			 "bus notify[2]\n"
-			 "bus take_irq -> none\n"
-			 "bus status -> 0x0f\n"
-			 "bus config[8] 4 -> 00 00 00 00\n");
-}
-
-/* row 55; study row 45 */
-Test(status, g13_guest_waits_until_status_reads_0)
-{
-	rig_guest_options(&r);
-	r.dev.ignore_reset = true;
-	r.dev.status = 0x0f;
-	rig_guest(&r);
-	for (unsigned i = 0; i < 100; i++)
-		cr_assert_eq(fph_guest_attach(&r.l.guest), -EAGAIN);
-	cr_expect_eq(r.dev.resets, 1, "asked once");
-	cr_expect_eq(r.dev.status, 0x0f, "and nothing else written");
-	cr_expect_eq(r.dev.enables, 0);
-	r.dev.status = 0;
-	cr_expect_eq(fph_guest_attach(&r.l.guest), 0);
-	cr_expect_eq(r.dev.resets, 1);
-}
-
-Test(status, g2_guest_only_adds_bits)
-{
-	rig_guest_up(&r);
-	cr_expect_eq(r.dev.status, 0x0f);
-	rig_guest_show(&r, 0x80000001);
-	rig_guest_hint(&r, 0, 2);
-	fph_guest_end(&r.l.guest);
-	rig_guest_show(&r, FPH_COMMAND_DONE);
-	cr_expect_eq(r.dev.status, 0x0f);
-}
-
-/* study row 44: DEVICE_NEEDS_RESET at any time */
-Test(status, g3_guest_stops_when_the_device_asks_for_a_reset)
-{
-	struct fph_range back[8];
-	uint16_t idx;
-
-	rig_guest_up(&r);
-	cr_assert_eq(rig_guest_show(&r, 0x80000001), FPH_GUEST_FEED);
-	cr_assert_eq(rig_guest_hint(&r, 0, 3), 3);
-	cr_assert_eq(fph_guest_flush(&r.l.guest), 0);
-	idx = raw_read_avail_idx(&r.dev.vq[3]);
-	r.dev.status |= FPH_STATUS_NEEDS_RESET;
-	r.dev.irq |= FPH_IRQ_CONFIG;
-	cr_expect_eq(loop_step(&r.l), -EPROTO);
-	cr_expect_eq(fph_guest_fault(&r.l.guest)->rule, FPH_RULE_NEEDS_RESET);
-	cr_expect_eq(fph_guest_fault(&r.l.guest)->value, 0x4f);
-	cr_expect_eq(rig_guest_hint(&r, 3, 1), -EPROTO);
-	cr_expect_eq(fph_guest_flush(&r.l.guest), -EPROTO);
-	cr_expect_eq(fph_guest_end(&r.l.guest), -EPROTO);
-	cr_expect_eq(raw_read_avail_idx(&r.dev.vq[3]), idx);
-	cr_expect_eq(fph_guest_reclaim(&r.l.guest, back, 8), 0, "held until the reset is over");
-	cr_expect_eq(fph_guest_held(&r.l.guest), 0x3000);
-
-	cr_expect_eq(fph_guest_reset(&r.l.guest), 0);
-	cr_expect_eq(fph_guest_fault(&r.l.guest)->rule, FPH_RULE_NONE);
-	cr_expect_eq(fph_guest_reclaim(&r.l.guest, back, 8), 3);
-	cr_expect_eq(fph_guest_held(&r.l.guest), 0);
-	cr_expect_eq(fph_guest_attach(&r.l.guest), 0);
-	cr_expect_eq(rig_guest_show(&r, 0x80000002), FPH_GUEST_FEED);
-}
-
-/* G22: the reset is asked for, and not over yet */
-Test(status, g13_g16_ranges_come_back_only_when_the_reset_is_over)
-{
-	struct fph_range back[8];
-
-	rig_guest_up(&r);
-	cr_assert_eq(rig_guest_show(&r, 0x80000001), FPH_GUEST_FEED);
-	cr_assert_eq(rig_guest_hint(&r, 0, 3), 3);
-	cr_assert_eq(fph_guest_flush(&r.l.guest), 0);
-	cr_assert_eq(rig_guest_hint(&r, 3, 1), 1);
-	r.dev.ignore_reset = true;
-	for (unsigned i = 0; i < 10; i++) {
-		cr_expect_eq(fph_guest_reset(&r.l.guest), -EAGAIN);
-		cr_expect_eq(fph_guest_reclaim(&r.l.guest, back, 8), 0);
-		cr_expect_eq(fph_guest_held(&r.l.guest), 0x4000);
-	}
-	cr_expect_eq(r.dev.resets, 2, "at attach, and asked once now");
-	r.dev.status = 0;
-	cr_expect_eq(fph_guest_reset(&r.l.guest), 0);
-	cr_expect_eq(fph_guest_reclaim(&r.l.guest, back, 8), 4);
-	cr_expect_eq(fph_guest_held(&r.l.guest), 0);
-	cr_expect_eq(loop_guest_stats(&r.l).resets, 2);
-}
-
-/* G-15: between the request and its end nothing is shown and no doorbell rung. */
-Test(status, g15_guest_is_silent_while_a_reset_is_under_way)
-{
-	unsigned kicks;
-	uint16_t idx;
-
-	rig_guest_up(&r);
-	cr_assert_eq(rig_guest_show(&r, 0x80000001), FPH_GUEST_FEED);
-	cr_assert_eq(rig_guest_hint(&r, 0, 1), 1);
-	cr_assert_eq(fph_guest_flush(&r.l.guest), 0);
-	idx = raw_read_avail_idx(&r.dev.vq[3]);
-	kicks = r.dev.kicks[3] + r.dev.kicks[2];
-	r.dev.ignore_reset = true;
-	cr_assert_eq(fph_guest_reset(&r.l.guest), -EAGAIN);
-	r.dev.irq = 0;
-	cr_expect_lt(rig_guest_hint(&r, 1, 1), 0);
-	cr_expect_lt(fph_guest_flush(&r.l.guest), 0);
-	cr_expect_lt(fph_guest_end(&r.l.guest), 0);
-	cr_expect_lt(loop_step(&r.l), 0);
-	r.l.now_us += 1000000;
-	cr_expect_lt(loop_step(&r.l), 0);
-	cr_expect_eq(raw_read_avail_idx(&r.dev.vq[3]), idx);
-	cr_expect_eq(r.dev.kicks[3] + r.dev.kicks[2], kicks);
-}
-
-Test(status, g15_guest_does_not_ring_before_driver_ok)
-{
-	struct raw_device *d = &r.dev;
-
-	rig_guest_options(&r);
-	d->refuse = FPH_STATUS_FEATURES_OK;
-	rig_guest(&r);
-	cr_expect_eq(fph_guest_attach(&r.l.guest), -EOPNOTSUPP);
-	cr_expect_eq(d->kicks[2] + d->kicks[3], 0);
-	cr_expect_eq(loop_step(&r.l), -ENOTCONN);
-	cr_expect_eq(d->kicks[2] + d->kicks[3], 0);
-}
-
-/* row 56; study row 38 */
-Test(status, interrupts_before_attach_and_after_reset_mean_nothing)
-{
-	rig_guest_options(&r);
-	rig_guest(&r);
-	raw_show(&r.dev, FPH_CONFIG_COMMAND_ID, 0x80000001);
-	cr_expect_eq(loop_step(&r.l), -ENOTCONN);
-	cr_expect_eq(r.dev.config_reads + r.dev.status_reads, 0);
-	raw_show(&r.dev, FPH_CONFIG_COMMAND_ID, FPH_COMMAND_STOP);
-	cr_assert_eq(fph_guest_attach(&r.l.guest), 0);
-	cr_expect_eq(loop_step(&r.l), FPH_GUEST_RELEASE);
-	cr_assert_eq(fph_guest_reset(&r.l.guest), 0);
-	raw_show(&r.dev, FPH_CONFIG_COMMAND_ID, 0x80000001);
-	cr_expect_eq(loop_step(&r.l), -ENOTCONN);
-	cr_expect_str_eq(fph_guest_state_name(&r.l.guest), "DOWN");
-}
-
-Test(status, guest_is_busy_until_the_ranges_of_its_last_life_are_collected)
-{
-	struct fph_range back[8];
-
-	rig_guest_up(&r);
-	cr_assert_eq(rig_guest_show(&r, 0x80000001), FPH_GUEST_FEED);
-	cr_assert_eq(rig_guest_hint(&r, 0, 2), 2);
-	cr_assert_eq(fph_guest_flush(&r.l.guest), 0);
-	cr_expect_eq(fph_guest_attach(&r.l.guest), -EBUSY);
-	cr_expect_eq(fph_guest_attach(&r.l.guest), -EBUSY);
-	cr_expect_eq(fph_guest_reclaim(&r.l.guest, back, 1), 1);
-	cr_expect_eq(fph_guest_attach(&r.l.guest), -EBUSY);
-	cr_expect_eq(fph_guest_reclaim(&r.l.guest, back, 1), 1);
-	cr_expect_eq(fph_guest_attach(&r.l.guest), 0);
-}
-
-/* G3, H5: a round may be open already, and its id may be one of a life before */
-Test(status, guest_answers_an_id_that_is_shown_when_it_comes_up)
-{
-	rig_guest_options(&r);
-	rig_guest(&r);
-	raw_show(&r.dev, FPH_CONFIG_COMMAND_ID, 0x80000005);
-	r.dev.irq = 0;
-	cr_assert_eq(fph_guest_attach(&r.l.guest), 0);
-	cr_expect_eq(loop_step(&r.l), FPH_GUEST_FEED);
-	cr_assert_eq(fph_guest_end(&r.l.guest), 0);
-	cr_assert_eq(fph_guest_attach(&r.l.guest), 0);
-	cr_expect_eq(loop_step(&r.l), FPH_GUEST_FEED, "G2: every id is forgotten at reset");
 }
