@@ -7,6 +7,8 @@
 _Static_assert(sizeof(struct device) <= sizeof(struct fph_device), "the box is too small");
 _Static_assert(_Alignof(struct device) <= _Alignof(struct fph_device), "the box is misaligned");
 
+#define STATS_0_1 (offsetof(struct fph_device_stats, resets) + sizeof(uint64_t))
+
 #define OFFERABLE                                                                                  \
 	(FPH_F_MUST_TELL_HOST | FPH_F_DEFLATE_ON_OOM | FPH_F_PAGE_POISON | FPH_F_PAGE_REPORTING)
 #define WITHHOLDABLE (FPH_F_STATS_VQ | FPH_F_FREE_PAGE_HINT)
@@ -162,6 +164,7 @@ int fph_device_set_mem(struct fph_device *dev, const struct fph_mem *mem)
 		if (d->vq[q].size && fph_vq_dev_move(&d->vq[q], mem) != FPH_RULE_NONE)
 			return fph_device_break(d, (enum fph_queue)q, &fault);
 	}
+	fph_device_resume(d);
 	return 0;
 }
 
@@ -229,12 +232,13 @@ uint64_t fph_device_features(const struct fph_device *dev)
 int fph_device_total_stats(const struct fph_device *dev, struct fph_device_stats *stats)
 {
 	return fph_copy_stats(stats, &stats->size, &const_device_of(dev)->total,
-			      sizeof(*stats), NULL);
+			      sizeof(*stats), STATS_0_1, NULL);
 }
 
 int fph_device_round_stats(const struct fph_device *dev, struct fph_device_stats *stats)
 {
 	const struct device *d = const_device_of(dev);
 
-	return fph_copy_stats(stats, &stats->size, &d->total, sizeof(*stats), &d->before);
+	return fph_copy_stats(stats, &stats->size, &d->total, sizeof(*stats), STATS_0_1,
+			      &d->before);
 }

@@ -38,11 +38,8 @@ static int listen(struct device *d)
 	return waiting;
 }
 
-/*
- * The embedder may not poll again until it is told to: have the driver ring, and tell
- * of what came while it need not.  Returns 0 or -EPROTO.
- */
-static int resume(struct device *d)
+/* The driver need not ring while doorbells are off, so what came then is told of here. */
+int fph_device_resume(struct device *d)
 {
 	struct fph_vq_dev *vq = &d->vq[FPH_QUEUE_HINT];
 	struct fph_fault fault = { 0 };
@@ -64,7 +61,7 @@ int fph_device_ack(struct fph_device *dev)
 	struct device *d = device_of(dev);
 
 	fph_device_let_go(d);
-	resume(d);
+	fph_device_resume(d);
 	return 0;
 }
 
@@ -107,7 +104,7 @@ int fph_device_start(struct fph_device *dev)
 	d->before = d->total;
 	d->total.rounds++;
 	fph_device_step(d, FPH_DEVICE_EV_START);
-	return resume(d);
+	return fph_device_resume(d);
 }
 
 static int end_round(struct device *d, enum fph_device_event event)
@@ -115,7 +112,7 @@ static int end_round(struct device *d, enum fph_device_event event)
 	d->rest.len = 0;
 	fph_device_let_go(d);
 	fph_device_step(d, event);
-	resume(d);
+	fph_device_resume(d);
 	return ready(d);
 }
 
@@ -271,19 +268,11 @@ static bool hand_out(struct device *d, struct fph_range *out)
 	return true;
 }
 
-/* A fault in mid-batch: nothing of it is handed out. */
-static int take_back(struct device *d, const struct fph_range *out, size_t n)
-{
-	d->total.hints -= n;
-	while (n > 0)
-		d->total.bytes -= out[--n].len;
-	return -EPROTO;
-}
-
 int fph_device_poll(struct fph_device *dev, struct fph_range *out, size_t max)
 {
 	struct device *d = device_of(dev);
 	struct fph_vq_dev *vq = &d->vq[FPH_QUEUE_HINT];
+	struct fph_device_stats before;
 	uint64_t budget;
 	size_t n = 0;
 	int rc = 1;
@@ -295,8 +284,9 @@ int fph_device_poll(struct fph_device *dev, struct fph_range *out, size_t max)
 	if (!device_runs(d) || !vq->size)
 		return -ENOTCONN;
 	if (max == 0)
-		return resume(d);
+		return fph_device_resume(d);
 
+	before = d->total;
 	max = max < INT32_MAX ? max : INT32_MAX;
 	fph_vq_dev_doorbell(vq, false);
 	for (budget = (uint64_t)max + 2 * (uint64_t)vq->size; n < max && budget > 0; budget--) {
@@ -310,8 +300,14 @@ int fph_device_poll(struct fph_device *dev, struct fph_range *out, size_t max)
 		if (rc <= 0)
 			break;
 	}
-	if (rc < 0)
-		return take_back(d, out, n);
+	if (rc < 0) {
+		/* Nothing of the batch is handed out, so nothing of it counts. */
+		d->total.hints = before.hints;
+		d->total.bytes = before.bytes;
+		d->total.misaligned = before.misaligned;
+		d->total.bytes_lost = before.bytes_lost;
+		return rc;
+	}
 	if (n > 0)
 		d->in_hand = true;
 	else

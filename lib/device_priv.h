@@ -104,6 +104,11 @@ int fph_device_break(struct device *d, enum fph_queue queue, const struct fph_fa
 enum fph_device_act fph_device_step(struct device *d, enum fph_device_event event);
 /* Let go of the batch in hand, without a look at the queue. */
 void fph_device_let_go(struct device *d);
+/*
+ * The embedder may not poll again until it is told to: have the driver ring, and call
+ * the `hints` hook if something waits.  Returns 0 or -EPROTO.
+ */
+int fph_device_resume(struct device *d);
 /* Complete a reset. */
 void fph_device_reset(struct device *d);
 /* Work on inflate, deflate, statistics or reporting; bounded by the ring size. */

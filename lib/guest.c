@@ -7,6 +7,8 @@
 _Static_assert(sizeof(struct guest) <= sizeof(struct fph_guest), "the box is too small");
 _Static_assert(_Alignof(struct guest) <= _Alignof(struct fph_guest), "the box is misaligned");
 
+#define STATS_0_1 (offsetof(struct fph_guest_stats, resets) + sizeof(uint64_t))
+
 /* ------------------------------------------------------------ the round's state */
 
 static const struct fph_guest_cell table[FPH_GUEST_STATE_COUNT][FPH_GUEST_EVENT_COUNT] = {
@@ -404,6 +406,11 @@ uint64_t fph_guest_held(const struct fph_guest *guest)
 	return const_guest_of(guest)->held;
 }
 
+uint32_t fph_guest_command_id(const struct fph_guest *guest)
+{
+	return const_guest_of(guest)->seen;
+}
+
 const char *fph_guest_state_name(const struct fph_guest *guest)
 {
 	switch (const_guest_of(guest)->state) {
@@ -425,5 +432,5 @@ const struct fph_fault *fph_guest_fault(const struct fph_guest *guest)
 int fph_guest_total_stats(const struct fph_guest *guest, struct fph_guest_stats *stats)
 {
 	return fph_copy_stats(stats, &stats->size, &const_guest_of(guest)->total,
-			      sizeof(*stats), NULL);
+			      sizeof(*stats), STATS_0_1, NULL);
 }

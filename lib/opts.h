@@ -27,16 +27,17 @@ static inline int fph_copy_opts(void *to, size_t known, const void *from, size_t
 
 /*
  * Give out counters, all of them uint64_t, the first one the caller's size;
- * less those in `before` if that is given.  A newer header's counters are zero.
+ * less those in `before` if that is given.  `first` is the size in the first release,
+ * below which no header ever was.  A newer header's counters are zero.
  */
 static inline int fph_copy_stats(void *to, const uint64_t *size, const void *now, size_t known,
-				 const void *before)
+				 size_t first, const void *before)
 {
 	uint64_t *out = to;
 	const uint64_t *n = now, *b = before;
 	uint64_t words = *size / sizeof(uint64_t);
 
-	if (*size % sizeof(uint64_t) || *size < known || *size > 4096)
+	if (*size % sizeof(uint64_t) || *size < first || *size > 4096)
 		return -EINVAL;
 	for (uint64_t i = 1; i < words; i++)
 		out[i] = i < known / sizeof(uint64_t) ? n[i] - (b ? b[i] : 0) : 0;

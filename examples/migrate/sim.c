@@ -164,7 +164,6 @@ static int feed(struct guest *guest)
 /* The balloon driver's share of an interrupt.  Returns > 0 if there was work. */
 static int drive(struct guest *guest)
 {
-	struct fph_guest_stats stats = FPH_GUEST_STATS_INIT;
 	struct fph_range back[64];
 	struct timespec now;
 	int err = 0, wants, n;
@@ -180,9 +179,10 @@ static int drive(struct guest *guest)
 	if (wants & FPH_GUEST_RELEASE)
 		sim_pages_release(&guest->pages);
 	if (wants & FPH_GUEST_FEED) {
-		fph_guest_total_stats(&guest->driver, &stats);
-		if (guest->round != stats.rounds) {
-			guest->round = stats.rounds;
+		uint32_t round = fph_guest_command_id(&guest->driver);
+
+		if (guest->round != round) {
+			guest->round = round;
 			guest->at = 0;
 		}
 		err = feed(guest);

@@ -16,7 +16,8 @@ extern "C" {
  *
  * The caller owns the free pages; this end tells the device about them and says
  * when they may be used again.  Nothing here allocates, blocks, logs, reads a
- * clock or makes a system call.  Call fph_guest_step() after an interrupt and
+ * clock or makes a system call.  Call fph_guest_step() after an interrupt, after
+ * flush and end (what came back before interrupts were switched on makes none), and
  * when a time-out of yours passes; hint while it says FEED; collect with
  * fph_guest_reclaim() what may be reused.
  *
@@ -107,7 +108,8 @@ int fph_guest_init(struct fph_guest *guest, const struct fph_guest_opts *opts);
  * Returns 0; -EAGAIN (the reset is not complete yet: call again); -EBUSY (ranges
  * of the life before wait in fph_guest_reclaim()); -EOPNOTSUPP (the device has no
  * hinting, no VERSION_1, refuses our features, or has too small a queue; FAILED
- * is set); or the bus's error.  Init order G-14.
+ * is set); -EPROTO (the device broke a rule at once); or the bus's error.  Init
+ * order G-14.
  */
 int fph_guest_attach(struct fph_guest *guest);
 
@@ -130,8 +132,8 @@ int fph_guest_step(struct fph_guest *guest, uint64_t now_us);
 /*
  * Queue up to n hints; the device sees none before the flush.  The ranges are out
  * of use, and their contents lost, from here on (BH-8).
- * Returns how many were taken (fewer than n: the ring is full; reclaim, and if that
- * gives nothing step when interrupted);
+ * Returns how many were taken (fewer than n: the ring is full; flush, step and
+ * reclaim, and if that gives nothing wait for an interrupt);
  * -EAGAIN (no round wants them); -EINVAL (a range breaks the rules above; none
  * was taken); -ENOTCONN or -EPROTO.
  */
@@ -147,8 +149,8 @@ int fph_guest_flush(struct fph_guest *guest);
 /*
  * No more free pages: flush, and close the round with STOP.  BH-6
  * Returns 0 (also when no round is open), -ENOTCONN, -EPROTO, -EAGAIN (no room for
- * START yet: reclaim, and if that gives nothing step when interrupted; then end
- * again), or the bus's error.
+ * START yet: step and reclaim, and if that gives nothing wait for an interrupt; then
+ * end again), or the bus's error.
  */
 int fph_guest_end(struct fph_guest *guest);
 
@@ -171,6 +173,12 @@ int fph_guest_reset(struct fph_guest *guest);
 
 /* Bytes hinted and not yet reclaimed. */
 uint64_t fph_guest_held(const struct fph_guest *guest);
+
+/*
+ * The id of the round that is answered, or was last; 0 for none since the reset.  A
+ * caller that goes through its free pages begins anew when it changes.
+ */
+uint32_t fph_guest_command_id(const struct fph_guest *guest);
 
 /* "DOWN", "IDLE", "ASKED", "FEEDING" or "HOLDING". */
 const char *fph_guest_state_name(const struct fph_guest *guest);

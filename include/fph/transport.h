@@ -20,7 +20,8 @@ extern "C" {
  *
  * Every verb returns 0 or a negative errno: -EPROTO if the call breaks the
  * virtio initialization order, -EIO if the wire failed, -EOPNOTSUPP if the
- * verb is absent.  A verb may take one round trip and no longer.
+ * verb is absent.  A verb may take one round trip and no longer.  set_status
+ * sets the bits that may be set also when it answers -EPROTO for another one.
  */
 struct fph_bus_ops {
 	size_t size; /* sizeof(struct fph_bus_ops), set by the implementer */

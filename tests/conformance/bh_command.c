@@ -166,6 +166,24 @@ Test(bh_command, bh1_two_commands_in_a_chain_are_a_fault)
 	rig_expect_fault(&r, FPH_RULE_COMMAND_SIZE, FPH_QUEUE_HINT);
 }
 
+/* 5 bytes in pieces, with pages behind: no piece is too long by itself. */
+Test(bh_command, bh1_a_command_too_long_in_pieces_is_a_fault)
+{
+	static const uint32_t second[] = { 2, 3, 4 };
+
+	for (unsigned i = 0; i < 3; i++) {
+		prepare();
+		rig_start(&r);
+		raw_desc(r.d.hint, 0, RAW_MESSAGE_AT(FPH_QUEUE_HINT) + 1, 3, RAW_NEXT, 1);
+		raw_desc(r.d.hint, 1, RAW_MESSAGE_AT(FPH_QUEUE_HINT) + 1, second[i], RAW_NEXT, 2);
+		raw_desc(r.d.hint, 2, RAM_HIGH, 0x1000, RAW_WRITE, 0);
+		raw_push(r.d.hint, 0);
+		raw_publish(r.d.hint);
+		cr_expect_eq(rig_poll(&r), -EPROTO, "3 and %u bytes", second[i]);
+		rig_expect_fault(&r, FPH_RULE_COMMAND_SIZE, FPH_QUEUE_HINT);
+	}
+}
+
 Test(bh_command, bh1_half_a_command_before_pages_is_a_fault)
 {
 	rig_start(&r);

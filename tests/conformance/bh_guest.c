@@ -126,6 +126,7 @@ Test(bh_guest, bh4_bh18_each_range_is_a_writable_buffer_of_its_own)
 
 static const struct fph_range bad[] = {
 	{ RAM_HIGH, 0 },
+	{ 0, 0 },
 	{ RAM_HIGH, 0xfff },
 	{ RAM_HIGH, 0x1001 },
 	{ RAM_HIGH + 1, 0x1000 },
@@ -247,6 +248,7 @@ Test(bh_guest, bh6_a_new_round_waits_for_room)
 	cr_expect_eq(fph_guest_end(&r.l.guest), -EAGAIN, "one is too few");
 	give_back(15, 1);
 	cr_expect_eq(rig_guest_hint(&r, 20, 1), 0, "START and STOP, and no hint between");
+	cr_expect_str_eq(fph_guest_state_name(&r.l.guest), "ASKED", "no START without a hint");
 	cr_expect_eq(fph_guest_end(&r.l.guest), 0);
 	cr_assert_eq(look(), 2);
 	cr_expect(is_command(0, ID + 1) && is_command(1, FPH_COMMAND_STOP));

@@ -43,14 +43,23 @@ Test(hold, r9_only_a_complete_reset_frees_all)
 	cr_assert_eq(rig_guest_hint(&r, 0, 4), 4);
 	cr_assert_eq(fph_guest_flush(&r.l.guest), 0);
 	cr_assert_eq(rig_guest_hint(&r, 4, 1), 1);
-	cr_expect_eq(rig_guest_use(&r, 2), 2);
+	/* START, and three hints in an order of the device's own */
+	for (uint16_t i = 4; i > 0; i--)
+		raw_use(&r.dev, RIG_HINT_QUEUE, i % 4u, 0);
+	raw_show_used(&r.dev, RIG_HINT_QUEUE);
+	cr_expect_eq(loop_step(&r.l) & FPH_GUEST_RECLAIM, FPH_GUEST_RECLAIM);
+	raw_use(&r.dev, RIG_HINT_QUEUE, 4, 0);
+	raw_show_used(&r.dev, RIG_HINT_QUEUE);
 	r.dev.ignore_reset = true;
+	/* Returned and collected, returned and not, used and not seen, queued. */
+	cr_expect_eq(fph_guest_reclaim(&r.l.guest, back, 1), 1);
 	cr_expect_eq(fph_guest_reset(&r.l.guest), -EAGAIN);
-	cr_expect_eq(fph_guest_reclaim(&r.l.guest, back, 16), 0);
+	cr_expect_eq(fph_guest_reclaim(&r.l.guest, back + 1, 0), 0);
+	cr_expect_eq(fph_guest_held(&r.l.guest), 0x4000);
 	r.dev.ignore_reset = false;
 	r.dev.status = 0;
 	cr_expect_eq(fph_guest_reset(&r.l.guest), 0);
-	cr_assert_eq(fph_guest_reclaim(&r.l.guest, back, 16), 5);
+	cr_assert_eq(fph_guest_reclaim(&r.l.guest, back + 1, 15), 4);
 	for (unsigned i = 0; i < 5; i++)
 		for (unsigned k = 0; k < 5; k++)
 			if (back[i].gpa == ram_page(k).gpa) {

@@ -240,8 +240,10 @@ Test(ring, v14_guest_wants_interrupts_only_while_somebody_waits)
 	rig_guest_up(&r);
 	cr_expect_eq(rig_guest_show(&r, 0x80000001), FPH_GUEST_FEED);
 	cr_expect_eq(raw_read_avail_flags(&r.dev.vq[3]), 1);
-	cr_expect_eq(rig_guest_hint(&r, 0, 20), 14);
+	cr_expect_eq(rig_guest_hint(&r, 0, 14), 14);
 	cr_expect_eq(fph_guest_flush(&r.l.guest), 0);
+	cr_expect_eq(raw_read_avail_flags(&r.dev.vq[3]), 1, "all were taken, nobody waits");
+	cr_expect_eq(rig_guest_hint(&r, 14, 1), 0);
 	cr_expect_eq(raw_read_avail_flags(&r.dev.vq[3]), 0, "the ring is full");
 	rig_guest_use(&r, 5);
 	cr_expect_eq(loop_step(&r.l), FPH_GUEST_FEED | FPH_GUEST_RECLAIM);

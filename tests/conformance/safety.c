@@ -408,6 +408,24 @@ Test(safety, a_queue_is_not_stopped_while_a_batch_is_in_hand)
 	cr_expect_eq(stats().unasked, 1);
 }
 
+/* Of a hint that was handed out in part nothing more comes from a queue that resumes. */
+Test(safety, a_queue_that_resumes_has_forgotten_the_rest_of_a_hint)
+{
+	uint16_t index = 0;
+
+	rig_hinting(&r);
+	raw_hint(&r.d, 0, RAM_HIGH, RAM_HIGH_LEN + RAM_NEXT_LEN);
+	cr_assert_eq(fph_device_poll(&r.l.dev, rig_out, 1), 1);
+	cr_expect_eq(fph_device_ack(&r.l.dev), 0);
+	cr_expect_eq(r.d.bus.ops->vq_disable(r.d.bus.ctx, 3, &index), 0);
+	cr_expect_eq(index, 1, "the hint was not returned, so it is processed again");
+	r.d.hint->place.index = index;
+	cr_assert_eq(raw_enable(&r.d, FPH_QUEUE_HINT), 0);
+	cr_expect_eq(rig_poll(&r), 0, "and its round is over");
+	cr_expect_eq(stats().hints, 1);
+	cr_expect_eq(stats().unasked, 1);
+}
+
 /* A fence drawn before the queue was stopped says nothing about the queue after it. */
 Test(safety, a_queue_that_resumes_has_a_fence_of_its_own)
 {
@@ -422,9 +440,12 @@ Test(safety, a_queue_that_resumes_has_a_fence_of_its_own)
 	cr_expect_eq(index, 0);
 	raw_lay_out(&r.d, FPH_QUEUE_HINT, 3, 16);
 	cr_assert_eq(raw_enable(&r.d, FPH_QUEUE_HINT), 0);
+	raw_hint(&r.d, 0, RAM_HIGH, 0x1000);
+	cr_expect_eq(rig_poll(&r), 0);
+	cr_expect_eq(stats().unasked, 1);
 	id = rig_start(&r);
-	raw_command(&r.d, 0, id);
-	raw_hint(&r.d, 1, RAM_HIGH, 0x1000);
+	raw_command(&r.d, 1, id);
+	raw_hint(&r.d, 2, RAM_HIGH, 0x1000);
 	cr_expect_eq(rig_poll(&r), 1);
 	cr_expect_eq(stats().stale, 0);
 }

@@ -212,6 +212,24 @@ Test(statistics, bs2_bs4_guest_offers_one_filled_buffer_after_bring_up)
 	cr_expect_arr_eq(ram_at(&r.l.ram, d.gpa, 30), want, 30);
 }
 
+/* The most there can be, in a block of exactly the size that is asked for. */
+Test(statistics, bs4_guest_writes_no_byte_behind_its_block)
+{
+	struct fph_stat mine[FPH_GUEST_STATS_MAX + 1];
+	uint64_t end = LOOP_RING + fph_guest_ring_bytes(16);
+
+	for (unsigned i = 0; i < FPH_GUEST_STATS_MAX + 1; i++)
+		mine[i] = (struct fph_stat){ i, (uint16_t)i };
+	rig_guest_options(&r);
+	r.l.guest_opts.ring.len = fph_guest_ring_bytes(16);
+	r.l.guest_opts.stats = mine;
+	r.l.guest_opts.stat_count = FPH_GUEST_STATS_MAX;
+	rig_guest(&r);
+	cr_assert_eq(fph_guest_attach(&r.l.guest), 0);
+	cr_expect_eq(stats_desc().len, 160);
+	ram_expect_untouched(&r.l.ram, end, RAM_LOW + RAM_LOW_LEN - end);
+}
+
 Test(statistics, bs1_bs3_bs7_guest_offers_a_new_buffer_whenever_one_was_used)
 {
 	struct fph_stat mine[2] = { { 1, 4 }, { 2, 5 } };

@@ -171,7 +171,6 @@ static const struct {
 	{ PREADV, EINTR, 0, 1, "preadv2" },
 	{ PREADV, EAGAIN, FPH_LOOP_POLL, 1, "preadv2" },
 	{ PREADV, EOPNOTSUPP, 0, 1, "preadv2" },
-	{ POLL, EINTR, 0, 1, "poll" },
 	{ POLL, EINTR, FPH_LOOP_POLL, 10, "poll" },
 	{ POLL, ENOMEM, FPH_LOOP_POLL, 10, "poll" },
 	{ WRITE, EAGAIN, 0, 1, "write" },

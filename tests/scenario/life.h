@@ -56,6 +56,9 @@ enum life_mistake {
 	HELD_PAGE_USED,
 	CONTENT_RELIED_UPON,
 	HINTED_TWICE,
+	/* the driver's, which the device must bear */
+	START_SHARED, /* one word for all STARTs: rewritten while an old one waits.  H1 */
+	START_OLD,    /* the id before */
 	/* the wire's */
 	RESET_NOT_AWAITED, /* status reads 0 while a batch is in hand */
 };

@@ -98,9 +98,17 @@ void hook_store(const volatile void *p, unsigned width, int order)
 	note(STORE, gpa_of(p), width, order);
 }
 
+/* What the other end does at the next full barrier, the window of a lost wake-up. */
+static void (*at_fence)(void);
+
 void hook_fence(int order)
 {
+	void (*run)(void) = at_fence;
+
 	note(FENCE, 0, 0, order);
+	at_fence = NULL;
+	if (run)
+		run();
 }
 
 static void start_record(void)
@@ -235,7 +243,11 @@ Test(access, memory_that_changes_after_each_load_changes_nothing)
 	memset(seen, 0, sizeof(seen));
 	hostile = true;
 	cr_expect_eq(raw_kick(&r.d, FPH_QUEUE_INFLATE), 0);
+	cr_expect_eq(raw_kick(&r.d, FPH_QUEUE_STATS), 0);
 	hostile = false;
+	cr_assert_eq(r.l.stat_calls, 2);
+	cr_expect(r.l.stats[0].tag == 4 && r.l.stats[0].value == 0x0807060504030201);
+	cr_expect(r.l.stats[1].tag == 6 && r.l.stats[1].value == 0x0909090909090909);
 	cr_expect_eq(r.l.page_calls, 2);
 	cr_expect(r.l.pages[0].range.gpa == 0x301000 && r.l.pages[0].range.len == 0x2000);
 	cr_expect(r.l.pages[1].range.gpa == 0x309000 && r.l.pages[1].range.len == 0x1000);
@@ -321,6 +333,49 @@ Test(access, barrier_c_device_looks_again_after_doorbells_are_on)
 	look = find(on, LOAD, AVAIL_IDX(vq));
 	expect_full_fence(on, look, "between used.flags and avail.idx");
 	cr_expect_eq(raw_used_flags(vq), 0);
+}
+
+/* The cost of a poll that finds nothing does not grow with the ring. */
+Test(access, a_poll_that_finds_nothing_looks_twice)
+{
+	unsigned looks = 0;
+
+	rig_up(&r, 0);
+	start_record();
+	cr_assert_eq(rig_poll(&r), 0);
+	recording = false;
+	for (unsigned i = 0; i < records; i++)
+		looks += record[i].kind == LOAD && record[i].gpa == AVAIL_IDX(r.d.hint);
+	cr_expect_eq(looks, 2);
+	cr_expect_lt(records, 8);
+}
+
+Test(access, a_queue_that_was_served_is_not_looked_at_by_poll)
+{
+	rig_up(&r, 0);
+	offer_all();
+	cr_expect_eq(raw_kick(&r.d, FPH_QUEUE_INFLATE), 0);
+	start_record();
+	cr_assert_eq(rig_poll(&r), 4);
+	recording = false;
+	cr_expect_not(any(0, records, LOAD, RAW_RING_AT(FPH_QUEUE_INFLATE), 0x10000));
+}
+
+static void hint_late(void)
+{
+	raw_hint(&r.d, 7, RAM_HIGH + 0x7000, 0x1000);
+	cr_expect_eq(raw_used_flags(r.d.hint), 0);
+}
+
+/* The driver saw "do not ring" and added a hint all the same. */
+Test(access, what_comes_while_doorbells_are_switched_on_is_found)
+{
+	rig_up(&r, 0);
+	rig_hinting(&r);
+	at_fence = hint_late;
+	cr_expect_eq(fph_device_poll(&r.l.dev, rig_out, 1), 1);
+	cr_expect_eq(rig_out[0].gpa, RAM_HIGH + 0x7000);
+	cr_expect_eq(raw_used_flags(r.d.hint), 1, "there may be more, so they are off again");
 }
 
 Test(access, barrier_c_device_looks_again_after_an_ack)

@@ -9,7 +9,7 @@
 #define N	    8u
 
 static struct ram ram;
-static struct fph_guest_slot slots[N];
+static struct fph_guest_slot slots[N + 1]; /* the last is not the ring's */
 static struct fph_vq_drv vq;
 static struct raw_device dev; /* only for its way to read and write rings */
 static struct fph_fault fault;
@@ -22,6 +22,7 @@ static void prepare(void)
 	memset(slots, 0xff, sizeof(slots));
 	fph_vq_drv_place(&vq, slots, ram_at(&ram, RAM_LOW, 0x1000), RAM_LOW, N);
 	dev.vq[0] = (struct raw_vq){ .ram = &ram, .place = vq.place };
+	slots[N].state = FPH_SLOT_HINT | FPH_SLOT_SHOWN;
 }
 
 TestSuite(vq_drv, .init = prepare);

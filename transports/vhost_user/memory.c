@@ -57,7 +57,7 @@ static enum vu_outcome check_file(struct fph_vhost_user *vu, const struct vu_reg
 
 	if (fstat(fd, st) < 0 || !S_ISREG(st->st_mode))
 		return fph_vu_refuse(vu, "%s: no file for the region at 0x%llx", name(vu), gpa);
-	if (r->offset + r->size > (uint64_t)st->st_size)
+	if (r->size > (uint64_t)st->st_size || r->offset > (uint64_t)st->st_size - r->size)
 		return fph_vu_refuse(vu, "%s: the region at 0x%llx runs past the end of its file",
 				     name(vu), gpa);
 	if (vu->opts.flags & FPH_VHOST_USER_SEALED) {

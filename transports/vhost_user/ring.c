@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "back.h"
 #include <errno.h>
-#include <poll.h>
+#include <fcntl.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -11,19 +11,20 @@
 /* ------------------------------------------------------------ signals */
 
 /*
- * Never blocks, whatever the front end does with its end.  An eventfd that is full
- * holds an interrupt already, and so does a socket: EAGAIN is as good as success.
- * O_NONBLOCK would not do, since the other holder of the descriptor may clear it.
+ * Must not block.  An eventfd that is full holds an interrupt already, and so does a
+ * socket: EAGAIN is as good as success.  The flag is set anew each time, since it is
+ * shared with the front end, who may have cleared it.  A front end that clears it *and*
+ * fills the counter between these two calls still stalls its back end: the kernel has no
+ * write to an eventfd that is told not to wait.
  */
 static void send_call(const struct vu_ring *ring)
 {
 	const uint64_t one = 1;
-	struct pollfd room = { .fd = ring->call, .events = POLLOUT };
 	ssize_t n;
 
 	if (ring->call_is_sock)
 		n = send(ring->call, &one, sizeof(one), MSG_DONTWAIT | MSG_NOSIGNAL);
-	else if (poll(&room, 1, 0) == 1 && (room.revents & POLLOUT))
+	else if (fcntl(ring->call, F_SETFL, O_NONBLOCK) == 0)
 		n = write(ring->call, &one, sizeof(one));
 	else
 		return;
@@ -177,6 +178,7 @@ void fph_vu_forget_rings(struct fph_vhost_user *vu, bool calls_too)
 		if (calls_too)
 			forget_call(ring);
 		ring->known = 0;
+		ring->base = 0;
 		ring->enabled = false;
 		ring->running = false;
 		ring->call_owed = false;
@@ -319,6 +321,9 @@ enum vu_outcome fph_vu_set_kick(struct fph_vhost_user *vu)
 	if (fph_loop_add(vu->opts.loop, fd, kicked, ring) < 0)
 		return fph_vu_break(vu, "SET_VRING_KICK: no memory to watch ring %u", ring->index);
 	ring->known |= RING_KICK;
+	/* A doorbell may have been rung on the descriptor that is given up here. */
+	if (ring->running)
+		vu->bus.ops->notify(vu->bus.ctx, ring->index);
 	return update(ring);
 }
 
