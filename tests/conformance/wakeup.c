@@ -109,8 +109,8 @@ Test(wakeup, poll_says_that_the_device_broke_on_another_queue)
 	rig_up(&r, 0);
 	vq = &r.d.vq[FPH_QUEUE_INFLATE];
 	/* One chain as long as the ring, made available until the ring is full. */
-	for (uint16_t i = 0; i < RAW_RING_SIZE; i++)
-		raw_desc(vq, i, RAW_MESSAGE_AT(FPH_QUEUE_INFLATE), 4,
+	for (unsigned i = 0; i < RAW_RING_SIZE; i++)
+		raw_desc(vq, (uint16_t)i, RAW_MESSAGE_AT(FPH_QUEUE_INFLATE), 4,
 			 i + 1 < RAW_RING_SIZE ? RAW_NEXT : 0, (uint16_t)(i + 1));
 	for (unsigned i = 0; i < RAW_RING_SIZE; i++)
 		raw_push(vq, 0);

@@ -152,6 +152,23 @@ Test(ring, stopped_by_get_vring_base_waits_for_another_kick_descriptor)
 	witness_close(&rig, &front);
 }
 
+/* A doorbell rung on the old descriptor would be lost with it. */
+Test(ring, that_gets_another_kick_descriptor_while_it_runs_is_looked_at)
+{
+	struct rig rig;
+	struct front front;
+
+	witness_open(&rig, &front);
+	cr_assert_eq(witness_features(&front, VU_F_PROTOCOL_FEATURES), 0);
+	witness_start(&front);
+	rig_pump(&rig);
+	cr_assert_eq(rig.inflated, 4096u);
+	((uint16_t *)(void *)(front.ram + 0x101000))[1] = 2;
+	cr_assert_eq(witness_step(&front, 3), 0);
+	cr_expect_eq(rig.inflated, 8192u);
+	witness_close(&rig, &front);
+}
+
 Test(ring, that_never_ran_answers_with_the_base_it_was_given)
 {
 	struct rig rig;
