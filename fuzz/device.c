@@ -82,6 +82,8 @@ static void judge_queue(const struct fph_vq_dev *vq)
 	MUST(vq->size <= QUEUE_MAX && (vq->size & (vq->size - 1)) == 0);
 	MUST(done <= next && next <= seen && seen <= vq->size);
 	MUST(next - done <= 1 && (next - done == 1) == vq->in_chain);
+	/* A chain is walked in the descriptor table, and not beyond. */
+	MUST(!vq->in_chain || (vq->head < vq->size && vq->follow < vq->size));
 }
 
 /* The device wrote nothing but used rings: those it had before this step, or has now. */
@@ -179,12 +181,11 @@ static void enable(unsigned q, struct fph_vq_place place)
 	}
 }
 
-/* All of bring-up in its order, with the features of a byte. */
-static void bring_up(void)
+/* All of bring-up in its order, without the features of a byte. */
+static void bring_up(uint8_t less)
 {
 	static const uint8_t bits[] = { 0x01, 0x03, 0x0b };
 	uint64_t offered = 0;
-	uint8_t less = next8(&in);
 
 	bus.ops->set_status(bus.ctx, 0);
 	for (unsigned i = 0; i < 2; i++)
@@ -243,9 +244,8 @@ static unsigned hint_queue(void)
 }
 
 /* A command of its own: the id shown, STOP, DONE, or any; whole or in parts. */
-static void command(void)
+static void command(uint8_t what)
 {
-	uint8_t what = next8(&in);
 	uint64_t at = LOW_GPA + 0x1800 + 4u * (what >> 4);
 	uint32_t word = what & 1 ? fph_device_command(&dev) : (what & 6) / 2;
 
@@ -376,6 +376,22 @@ static void set_mem(void)
 	MUST(rc == 0 || rc == -EPROTO);
 }
 
+/* What an honest driver and embedder do, so that the next step finds them at it. */
+static void begin_round(void)
+{
+	if (!device_runs(d) || !d->vq[FPH_QUEUE_HINT].size) {
+		fph_device_ack(&dev);
+		fph_device_set_mem(&dev, memory_map(0));
+		memory_reset();
+		bring_up(0);
+	}
+	start();
+	command(1);
+	for (uint8_t n = next8(&in) % 4; n > 0; n--)
+		hint();
+	poll();
+}
+
 /* ------------------------------------------------------------ a program */
 
 static void step(uint8_t op)
@@ -384,9 +400,9 @@ static void step(uint8_t op)
 	uint8_t status;
 	unsigned q;
 
-	switch (op % 26) {
+	switch (op % 30) {
 	case 0:
-		bring_up();
+		bring_up(next8(&in));
 		break;
 	case 1:
 		bus.ops->set_status(bus.ctx, next8(&in));
@@ -417,7 +433,7 @@ static void step(uint8_t op)
 		break;
 	case 10:
 	case 11:
-		command();
+		command(next8(&in));
 		break;
 	case 12:
 	case 13:
@@ -428,8 +444,11 @@ static void step(uint8_t op)
 		chain();
 		break;
 	case 16:
-	case 17:
 		start();
+		break;
+	case 17: /* the driver answers at once */
+		start();
+		command(1);
 		break;
 	case 18:
 		end_round(fph_device_stop);
@@ -451,8 +470,11 @@ static void step(uint8_t op)
 		fph_device_ask_stats(&dev);
 		fph_device_set_num_pages(&dev, next8(&in));
 		break;
-	default:
+	case 25:
 		MUST(bus.ops->status(bus.ctx, &status) == 0);
+		break;
+	default:
+		begin_round();
 		break;
 	}
 }

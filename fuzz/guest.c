@@ -316,10 +316,10 @@ static void judge_fault(struct fph_fault before, uint8_t op, int rc)
 	const struct fph_fault *now = fph_guest_fault(&guest);
 
 	MUST(now->rule < FPH_RULE_COUNT);
-	if (!before.rule || !now->rule)
+	if (op < 2 || !before.rule)
 		return;
 	MUST(now->rule == before.rule && now->value == before.value);
-	if (op >= 2 && op <= 5)
+	if (op <= 5)
 		MUST(rc == -EPROTO || rc == -ENOTCONN);
 }
 

@@ -44,16 +44,21 @@ const struct fph_mem *memory_map(unsigned which)
 
 uint64_t memory_address(struct input *in)
 {
-	uint8_t region = next8(in);
-	uint64_t offset = next16(in);
+	uint8_t how = next8(in);
+	uint64_t base = all[how % 8 % REGIONS].gpa, offset = next16(in);
 
-	if (region & 0x80)
-		offset = 0 - offset;
-	if (region & 0x40)
-		return offset;
-	if (region & 0x20)
-		offset *= 4096;
-	return all[region % REGIONS].gpa + offset;
+	switch (how >> 5) {
+	case 0:
+		return base + offset % LOW_LEN;
+	case 1:
+		return base - offset % LOW_LEN;
+	case 2:
+		return base + (offset << 12);
+	case 3:
+		return offset << (how & 0x18 ? 48 : 4);
+	default:
+		return base + ((offset % 8) << 12);
+	}
 }
 
 /* Offset of gpa in `ram`, or -1 if the bytes are not all mapped. */

@@ -258,28 +258,72 @@ Test(balloon, a_writable_buffer_holds_no_page_numbers)
 }
 
 /* study 97: budgeted; what is left is served by the next doorbell or poll */
-Test(balloon, work_per_doorbell_is_bounded)
-{
-	struct raw_vq *vq = vq_of(FPH_QUEUE_INFLATE);
-	uint32_t pfn = 0x300;
-	uint64_t at = raw_message(&r.d, FPH_QUEUE_INFLATE, 0, &pfn, 4);
+static const enum fph_queue busy[] = { FPH_QUEUE_INFLATE, FPH_QUEUE_DEFLATE, FPH_QUEUE_REPORT };
 
-	/* 16 chains of 16 buffers of one byte: 256 buffers, of which a doorbell serves 32 */
+/* 16 chains of 16 buffers: 256 buffers, of which a doorbell serves 32 */
+static struct raw_vq *overload(enum fph_queue q)
+{
+	struct raw_vq *vq = vq_of(q);
+	uint32_t pfn = 0x300;
+	uint64_t at = raw_message(&r.d, q, 0, &pfn, 4);
+
 	for (uint16_t i = 0; i < 16; i++)
-		raw_desc(vq, i, at + i % 4, 1, i < 15 ? RAW_NEXT : 0, (uint16_t)(i + 1));
+		raw_desc(vq, i, q == FPH_QUEUE_REPORT ? RAM_HIGH : at + i % 4,
+			 q == FPH_QUEUE_REPORT ? 0x1000 : 1,
+			 (q == FPH_QUEUE_REPORT ? RAW_WRITE : 0) | (i < 15 ? RAW_NEXT : 0),
+			 (uint16_t)(i + 1));
 	for (unsigned i = 0; i < 16; i++)
 		raw_push(vq, 0);
 	raw_publish(vq);
-	for (uint16_t k = 1; k <= 8; k++) {
-		if (k % 2)
-			raw_kick(&r.d, FPH_QUEUE_INFLATE);
-		else
-			cr_expect_eq(rig_poll(&r), 0);
-		cr_expect_eq(raw_used_idx(vq), 2 * k, "turn %u", k);
+	return vq;
+}
+
+Test(balloon, work_per_doorbell_is_bounded)
+{
+	for (unsigned b = 0; b < 3; b++) {
+		struct raw_vq *vq;
+
+		prepare();
+		vq = overload(busy[b]);
+		for (uint16_t k = 1; k <= 8; k++) {
+			if (k % 2)
+				raw_kick(&r.d, busy[b]);
+			else
+				cr_expect_eq(rig_poll(&r), 0);
+			cr_expect_eq(raw_used_idx(vq), 2 * k, "queue %u turn %u", busy[b], k);
+		}
+		raw_kick(&r.d, busy[b]);
+		cr_expect_eq(raw_used_idx(vq), 16);
+		cr_expect_eq(r.l.page_calls, busy[b] == FPH_QUEUE_REPORT ? 256 : 64);
 	}
-	raw_kick(&r.d, FPH_QUEUE_INFLATE);
-	cr_expect_eq(raw_used_idx(vq), 16);
-	cr_expect_eq(r.l.page_calls, 64);
+}
+
+/* Work that is left goes with its queue, and with a reset. */
+Test(balloon, work_left_of_a_queue_that_was_stopped_is_forgotten)
+{
+	for (unsigned b = 0; b < 3; b++) {
+		uint16_t index = 0;
+		unsigned calls;
+
+		prepare();
+		overload(busy[b]);
+		raw_kick(&r.d, busy[b]);
+		calls = r.l.page_calls;
+		cr_expect_eq(r.d.bus.ops->vq_disable(r.d.bus.ctx, vq_of(busy[b])->index, &index), 0);
+		cr_expect_eq(index, 2);
+		for (unsigned i = 0; i < 3; i++)
+			cr_expect_eq(rig_poll(&r), 0);
+		cr_expect_eq(r.l.page_calls, calls);
+
+		prepare();
+		overload(busy[b]);
+		raw_kick(&r.d, busy[b]);
+		raw_up(&r.d, RAW_FEATURES | ALL);
+		calls = r.l.page_calls;
+		for (unsigned i = 0; i < 3; i++)
+			cr_expect_eq(rig_poll(&r), 0);
+		cr_expect_eq(r.l.page_calls, calls);
+	}
 }
 
 /* row 25; study 24 */

@@ -197,6 +197,8 @@ Test(bh_guest, bh6_with_nothing_to_give_the_round_is_opened_and_closed)
 	cr_assert_eq(fph_guest_end(&r.l.guest), 0);
 	cr_assert_eq(look(), 2);
 	cr_expect(is_command(0, ID) && is_command(1, FPH_COMMAND_STOP));
+	cr_expect_eq(loop_guest_stats(&r.l).rounds, 1);
+	cr_expect_eq(loop_guest_stats(&r.l).hints, 0);
 }
 
 /* The device went on to another round: the end was meant for the old one. */
@@ -346,6 +348,23 @@ Test(bh_guest, bh10_stop_releases_nothing)
 	cr_assert_eq(fph_guest_flush(&r.l.guest), 0);
 	cr_expect_eq(rig_guest_show(&r, FPH_COMMAND_STOP) & FPH_GUEST_RELEASE, 0);
 	cr_expect_eq(rig_guest_show(&r, ID + 1) & FPH_GUEST_RELEASE, 0, "nor does a new round");
+}
+
+Test(bh_guest, the_id_that_is_answered_can_be_asked_for)
+{
+	cr_expect_eq(fph_guest_command_id(&r.l.guest), 0, "none yet");
+	open_round(ID);
+	cr_expect_eq(fph_guest_command_id(&r.l.guest), ID);
+	cr_assert_eq(rig_guest_hint(&r, 0, 1), 1);
+	cr_assert_eq(fph_guest_end(&r.l.guest), 0);
+	cr_expect_eq(fph_guest_command_id(&r.l.guest), ID);
+	rig_guest_show(&r, FPH_COMMAND_STOP);
+	rig_guest_show(&r, FPH_COMMAND_DONE);
+	cr_expect_eq(fph_guest_command_id(&r.l.guest), ID, "the last one");
+	open_round(ID + 1);
+	cr_expect_eq(fph_guest_command_id(&r.l.guest), ID + 1);
+	cr_assert_eq(fph_guest_reset(&r.l.guest), 0);
+	cr_expect_eq(fph_guest_command_id(&r.l.guest), 0);
 }
 
 /* ------------------------------------------------------------ messages; H1, G7, H2, G4 */

@@ -4,6 +4,7 @@
  * until the device returned its buffer, or a reset is complete.  R4, R9, G22
  */
 #include "support/rig.h"
+#include "vq.h"
 #include <criterion/criterion.h>
 #include <errno.h>
 
@@ -51,6 +52,8 @@ Test(hold, r9_only_a_complete_reset_frees_all)
 	raw_use(&r.dev, RIG_HINT_QUEUE, 4, 0);
 	raw_show_used(&r.dev, RIG_HINT_QUEUE);
 	r.dev.ignore_reset = true;
+	/* An entry behind the ring's end is nobody's, whatever it holds. */
+	r.l.slots[16].state = FPH_SLOT_HINT | FPH_SLOT_SHOWN;
 	/* Returned and collected, returned and not, used and not seen, queued. */
 	cr_expect_eq(fph_guest_reclaim(&r.l.guest, back, 1), 1);
 	cr_expect_eq(fph_guest_reset(&r.l.guest), -EAGAIN);

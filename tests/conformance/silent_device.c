@@ -170,6 +170,29 @@ Test(silent_device, a_doorbell_that_failed_is_rung_again)
 	cr_expect_eq(r.dev.kicks[3], 1, "once");
 }
 
+/* Nor has a device without a statistics queue the last word. */
+Test(silent_device, a_device_without_statistics_is_rung_again_too)
+{
+	rig_guest_options(&r);
+	r.dev.offered = FPH_F_VERSION_1 | FPH_F_FREE_PAGE_HINT;
+	rig_guest(&r);
+	cr_assert_eq(fph_guest_attach(&r.l.guest), 0);
+	cr_assert_eq(rig_guest_show(&r, ID), FPH_GUEST_FEED);
+	r.dev.before = broken_wire;
+	cr_assert_eq(rig_guest_hint(&r, 0, 1), 1);
+	cr_expect_eq(fph_guest_flush(&r.l.guest), -EIO);
+	r.dev.before = NULL;
+	memset(r.dev.kicks, 0, sizeof(r.dev.kicks));
+	cr_expect_eq(loop_step(&r.l), FPH_GUEST_FEED);
+	cr_expect_eq(r.dev.kicks[2], 1, "what failed");
+	r.l.now_us = 99999;
+	cr_expect_eq(loop_step(&r.l), FPH_GUEST_FEED);
+	cr_expect_eq(r.dev.kicks[2], 1);
+	r.l.now_us = 100000;
+	cr_expect_eq(loop_step(&r.l), FPH_GUEST_FEED);
+	cr_expect_eq(r.dev.kicks[2], 2, "what was lost");
+}
+
 /* The same for statistics: the buffer was shown, so somebody must say so. */
 Test(silent_device, a_doorbell_for_statistics_that_failed_is_rung_again)
 {
@@ -183,4 +206,22 @@ Test(silent_device, a_doorbell_for_statistics_that_failed_is_rung_again)
 	for (unsigned i = 0; i < 3; i++)
 		cr_expect_eq(loop_step(&r.l), FPH_GUEST_RELEASE);
 	cr_expect_eq(r.dev.kicks[2], 1, "or the device never looks at it");
+}
+
+Test(silent_device, a_doorbell_owed_is_forgotten_at_reset)
+{
+	rig_guest_up(&r);
+	raw_use(&r.dev, 2, 0, 0);
+	raw_show_used(&r.dev, 2);
+	r.dev.before = broken_wire;
+	cr_expect_eq(loop_step(&r.l), -EIO);
+	cr_assert_eq(rig_guest_show(&r, ID), -EIO);
+	r.dev.before = NULL;
+	memset(r.dev.config, 0, sizeof(r.dev.config));
+	memset(r.dev.kicks, 0, sizeof(r.dev.kicks));
+	cr_assert_eq(fph_guest_attach(&r.l.guest), 0);
+	cr_expect_eq(raw_read_avail_idx(&r.dev.vq[2]), 1, "BS-2: offered anew");
+	cr_expect_eq(loop_step(&r.l), FPH_GUEST_RELEASE);
+	cr_expect_eq(r.dev.kicks[2], 1);
+	cr_expect_eq(r.dev.kicks[3], 0);
 }

@@ -154,6 +154,8 @@ Test(status_device, g5_a_fault_before_driver_ok_is_told_at_driver_ok)
 
 Test(status_device, a_faulty_device_touches_no_ring)
 {
+	uint16_t index = 0;
+
 	rig_up(&r, 0);
 	raw_push(r.d.hint, 99);
 	raw_publish(r.d.hint);
@@ -168,8 +170,8 @@ Test(status_device, a_faulty_device_touches_no_ring)
 		cr_expect_eq(raw_kick(&r.d, (enum fph_queue)q), 0);
 		cr_expect_eq(raw_used_idx(vq), used, "queue %u", q);
 	}
-	raw_lay_out(&r.d, FPH_QUEUE_REPORT, 4, 16);
-	cr_expect_eq(raw_enable(&r.d, FPH_QUEUE_REPORT), -EPROTO);
+	cr_expect_eq(r.d.bus.ops->vq_disable(r.d.bus.ctx, 1, &index), 0);
+	cr_expect_eq(raw_enable(&r.d, FPH_QUEUE_DEFLATE), -EPROTO, "not before a reset");
 	cr_expect_eq(r.l.doorbells, 0);
 	cr_expect_eq(fph_device_ack(&r.l.dev), 0);
 	cr_expect_eq(fph_device_ask_stats(&r.l.dev), -EPROTO);
@@ -295,8 +297,11 @@ Test(status_device, r9_a_reset_waits_for_the_batch_in_hand)
 		rig_up(&r, 0);
 		id = rig_hinting(&r);
 		raw_hint(&r.d, 0, RAM_HIGH, 0x1000);
+		cr_assert_eq(r.d.bus.ops->vq_disable(r.d.bus.ctx, 1, &index), 0);
 		cr_assert_eq(rig_poll(&r), 1);
 		used = raw_used_idx(r.d.hint);
+		raw_take_irq(&r.d);
+		r.l.interrupts = 0;
 		cr_expect_eq(raw_set_status(&r.d, 0), 0);
 		cr_expect_neq(raw_status(&r.d), 0, "the pages are not the guest's yet");
 		cr_expect_eq(raw_config32(&r.d, FPH_CONFIG_COMMAND_ID), FPH_COMMAND_STOP);
@@ -307,6 +312,7 @@ Test(status_device, r9_a_reset_waits_for_the_batch_in_hand)
 		cr_expect_eq(r.d.bus.ops->accept(r.d.bus.ctx, RAW_FEATURES), -EPROTO);
 		cr_expect_eq(raw_set_config32(&r.d, FPH_CONFIG_ACTUAL, 1), -EPROTO);
 		cr_expect_eq(raw_enable(&r.d, FPH_QUEUE_HINT), -EPROTO);
+		cr_expect_eq(raw_enable(&r.d, FPH_QUEUE_DEFLATE), -EPROTO, "which is free");
 		cr_expect_eq(r.d.bus.ops->vq_disable(r.d.bus.ctx, 3, &index), -EPROTO);
 		cr_expect_eq(raw_kick(&r.d, FPH_QUEUE_INFLATE), 0);
 		cr_expect_neq(raw_status(&r.d), 0);
@@ -315,6 +321,7 @@ Test(status_device, r9_a_reset_waits_for_the_batch_in_hand)
 		cr_expect_eq(raw_status(&r.d), 0, "%s", ends[i].what);
 		cr_expect_eq(raw_used_idx(r.d.hint), used, "%s: a ring was touched", ends[i].what);
 		cr_expect_eq(raw_take_irq(&r.d), 0, "%s", ends[i].what);
+		cr_expect_eq(r.l.interrupts, 0, "%s: G-12", ends[i].what);
 		cr_expect_eq(fph_device_command_id(&r.l.dev), id);
 		rig_expect_works_after_reset(&r);
 	}
