@@ -151,7 +151,7 @@ static void publish(unsigned q)
 static void push(unsigned q, uint16_t head)
 {
 	const struct fph_vq_place *p = &queues[q].place;
-	uint16_t slot = p->size ? queues[q].pushed % p->size : 0;
+	uint16_t slot = (uint16_t)(p->size ? queues[q].pushed % p->size : 0);
 
 	memory_store16(p->driver + 4 + 2u * slot, head);
 	queues[q].pushed++;
@@ -160,7 +160,8 @@ static void push(unsigned q, uint16_t head)
 /* One buffer of one descriptor, made available. */
 static void offer(unsigned q, uint64_t gpa, uint32_t len, uint32_t flags)
 {
-	uint16_t size = queues[q].place.size, i = size ? queues[q].pushed % size : 0;
+	uint16_t size = queues[q].place.size;
+	uint16_t i = (uint16_t)(size ? queues[q].pushed % size : 0);
 
 	set_desc(q, i, gpa, len, flags);
 	push(q, i);
@@ -212,7 +213,7 @@ static void enable_anywhere(void)
 	unsigned q = next8(&in) % FPH_QUEUE_COUNT;
 	uint8_t how = next8(&in);
 
-	place.size = how & 0x80 ? next16(&in) : (uint16_t)(1u << how % 6);
+	place.size = (uint16_t)(how & 0x80 ? next16(&in) : 1u << how % 6);
 	place.index = how & 0x40 ? next16(&in) : 0;
 	if (how & 0x20)
 		place = standard(q, place.size);
@@ -247,7 +248,7 @@ static unsigned hint_queue(void)
 static void command(uint8_t what)
 {
 	uint64_t at = LOW_GPA + 0x1800 + 4u * (what >> 4);
-	uint32_t word = what & 1 ? fph_device_command(&dev) : (what & 6) / 2;
+	uint32_t word = what & 1 ? fph_device_command(&dev) : (what & 6u) / 2;
 
 	if ((what & 7) == 6)
 		word = next32(&in);
@@ -267,7 +268,8 @@ static void hint(void)
 static void chain(void)
 {
 	unsigned q = next8(&in) % FPH_QUEUE_COUNT, n = 1 + next8(&in) % 4;
-	uint16_t size = queues[q].place.size, first = size ? queues[q].pushed % size : 0;
+	uint16_t size = queues[q].place.size;
+	uint16_t first = (uint16_t)(size ? queues[q].pushed % size : 0);
 
 	for (unsigned i = 0; i < n; i++) {
 		uint8_t how = next8(&in);

@@ -109,7 +109,7 @@ uint16_t memory_load16(uint64_t gpa)
 {
 	long at = offset_of(gpa, 2);
 
-	return at < 0 ? 0 : (uint16_t)(ram[at] | ram[at + 1] << 8);
+	return (uint16_t)(at < 0 ? 0 : ram[at] | ram[at + 1] << 8);
 }
 
 void memory_allow(uint64_t gpa, uint64_t len)
