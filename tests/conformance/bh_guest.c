@@ -98,6 +98,7 @@ Test(bh_guest, bh3_an_id_is_answered_once)
 	for (unsigned i = 0; i < 5; i++)
 		cr_expect_eq(rig_guest_show(&r, ID), 0, "the round is closed");
 	cr_expect_eq(rig_guest_hint(&r, 1, 1), -EAGAIN);
+	cr_assert_eq(look(), 0);
 	/* Q1: a device that shows STOP in mid-round and the id again */
 	cr_expect_eq(rig_guest_show(&r, FPH_COMMAND_STOP), 0);
 	cr_expect_eq(rig_guest_show(&r, ID), 0);
@@ -105,6 +106,24 @@ Test(bh_guest, bh3_an_id_is_answered_once)
 	cr_expect_eq(rig_guest_show(&r, ID), FPH_GUEST_RELEASE);
 	cr_expect_eq(look(), 0);
 	cr_expect_eq(fph_guest_reclaim(&r.l.guest, out, 4), 0);
+}
+
+/* An interrupt that brings no news keeps no hint back. */
+Test(bh_guest, bh3_hints_are_shown_when_the_same_id_is_seen_again)
+{
+	open_round(ID);
+	for (unsigned i = 0; i < 4; i++) {
+		cr_assert_eq(rig_guest_hint(&r, i, 1), 1);
+		raw_show(&r.dev, FPH_CONFIG_COMMAND_ID, ID);
+		cr_assert_eq(fph_guest_flush(&r.l.guest), 0);
+		cr_expect_eq(look(), i ? 1 : 2);
+	}
+	raw_show(&r.dev, FPH_CONFIG_COMMAND_ID, ID);
+	cr_assert_eq(fph_guest_end(&r.l.guest), 0);
+	cr_expect_eq(look(), 1);
+	cr_expect_eq(loop_guest_stats(&r.l).hints, 4);
+	cr_expect_eq(loop_guest_stats(&r.l).bytes, 0x4000);
+	cr_expect_eq(loop_guest_stats(&r.l).rounds, 1);
 }
 
 Test(bh_guest, bh4_bh18_each_range_is_a_writable_buffer_of_its_own)

@@ -75,6 +75,29 @@ Test(hold, r9_only_a_complete_reset_frees_all)
 	cr_expect_eq(fph_guest_reclaim(&r.l.guest, back, 16), 0);
 }
 
+/* Whatever the order of what came back and what did not, each comes back once. */
+Test(hold, r9_ranges_returned_and_not_collected_come_back_once_at_reset)
+{
+	for (uint16_t first = 1; first <= 4; first++) {
+		struct fph_range back[16];
+		unsigned seen = 0;
+
+		rig_guest_up(&r);
+		cr_assert_eq(rig_guest_show(&r, ID), FPH_GUEST_FEED);
+		cr_assert_eq(rig_guest_hint(&r, 0, 4), 4);
+		cr_assert_eq(fph_guest_flush(&r.l.guest), 0);
+		raw_use(&r.dev, RIG_HINT_QUEUE, first, 0);
+		raw_show_used(&r.dev, RIG_HINT_QUEUE);
+		cr_expect_eq(loop_step(&r.l), FPH_GUEST_FEED | FPH_GUEST_RECLAIM);
+		cr_expect_eq(fph_guest_reset(&r.l.guest), 0);
+		cr_assert_eq(fph_guest_reclaim(&r.l.guest, back, 16), 4, "first %u", first);
+		for (unsigned i = 0; i < 4; i++)
+			seen |= 1u << ((back[i].gpa - RAM_HIGH) >> 12);
+		cr_expect_eq(seen, 15, "first %u: %#x", first, seen);
+		cr_expect_eq(fph_guest_held(&r.l.guest), 0);
+	}
+}
+
 /* R4 with this device: what poll() has handed out, the guest cannot have back. */
 Test(hold, r4_a_range_in_the_embedders_hands_is_not_the_guests)
 {

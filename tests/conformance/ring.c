@@ -277,9 +277,11 @@ Test(ring, v16_guest_rings_once_a_batch_unless_the_device_is_silent)
 	raw_store_used_flags(&r.dev, 3, 1);
 	rig_guest_hint(&r, 3, 3);
 	cr_expect_eq(fph_guest_flush(&r.l.guest), 0);
+	rig_guest_hint(&r, 6, 1);
+	cr_expect_eq(fph_guest_flush(&r.l.guest), 0);
 	cr_expect_eq(r.dev.kicks[3], 1);
 	cr_expect_eq(loop_guest_stats(&r.l).kicks, 1);
-	cr_expect_eq(loop_guest_stats(&r.l).kicks_saved, 1);
+	cr_expect_eq(loop_guest_stats(&r.l).kicks_saved, 2);
 }
 
 static uint16_t rung[16];

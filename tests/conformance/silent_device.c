@@ -170,6 +170,19 @@ Test(silent_device, a_doorbell_that_failed_is_rung_again)
 	cr_expect_eq(r.dev.kicks[3], 1, "once");
 }
 
+Test(silent_device, a_doorbell_for_stop_that_failed_is_rung_again)
+{
+	feeding(1);
+	r.dev.before = broken_wire;
+	cr_expect_eq(fph_guest_end(&r.l.guest), -EIO);
+	cr_expect_str_eq(fph_guest_state_name(&r.l.guest), "HOLDING");
+	r.dev.before = NULL;
+	r.dev.kicks[3] = 0;
+	cr_expect_eq(fph_guest_end(&r.l.guest), 0);
+	cr_expect_eq(r.dev.kicks[3], 1);
+	cr_expect_eq(raw_read_avail_idx(&r.dev.vq[3]), 3, "and STOP is there once");
+}
+
 /* Nor has a device without a statistics queue the last word. */
 Test(silent_device, a_device_without_statistics_is_rung_again_too)
 {

@@ -42,6 +42,21 @@ Test(status_guest, g1_g14_guest_comes_up_in_order)
 			 "bus config[8] 4 -> 00 00 00 00\n");
 }
 
+/* A device that was reset behind our back does not keep DRIVER_OK. */
+Test(status_guest, g14_guest_gives_up_when_driver_ok_does_not_stay)
+{
+	rig_guest_options(&r);
+	r.dev.refuse = FPH_STATUS_DRIVER_OK;
+	rig_guest(&r);
+	cr_expect_eq(fph_guest_attach(&r.l.guest), -EOPNOTSUPP);
+	cr_expect(r.dev.status & FPH_STATUS_FAILED);
+	cr_expect_str_eq(fph_guest_state_name(&r.l.guest), "DOWN");
+	cr_expect_eq(r.dev.kicks[2] + r.dev.kicks[3], 0);
+	cr_expect_eq(loop_step(&r.l), -ENOTCONN);
+	r.dev.refuse = 0;
+	cr_expect_eq(fph_guest_attach(&r.l.guest), 0);
+}
+
 /* row 55; study 45 */
 Test(status_guest, g13_guest_waits_until_status_reads_0)
 {

@@ -190,6 +190,7 @@ Test(bitmap, tests_the_page_that_holds_an_address)
 	cr_expect_not(fph_bitmap_test(&map, 0x102fff));
 	cr_expect_not(fph_bitmap_test(&map, 0x104000));
 	map.words[0] = ~UINT64_C(0);
+	cr_expect(fph_bitmap_test(&map, 0x100000));
 	cr_expect(fph_bitmap_test(&map, 0x109fff));
 	cr_expect_not(fph_bitmap_test(&map, 0x10a000), "behind the end");
 	cr_expect_not(fph_bitmap_test(&map, 0xfffff), "before the base");

@@ -41,6 +41,8 @@ static const struct {
 	{ "all but one byte", { { 0, UINT64_MAX, NULL, 0 } }, 1, 0 },
 	{ "gpa and hva agree", { { 0x1000, 0x1000, bytes, 0 } }, 1, 0 },
 	{ "gpa and hva agree off a page", { { 0x1008, 0x100, bytes + 8, 0 } }, 1, 0 },
+	{ "hva reaches its end", { { 0, 0x1000, (void *)(UINTPTR_MAX - 0xfff), 0 } }, 1, 0 },
+	{ "hva wraps by a byte", { { 0, 0x1001, (void *)(UINTPTR_MAX - 0xfff), 0 } }, 1, -EINVAL },
 	{ "len 0", { { 0, 0, NULL, 0 } }, 1, -EINVAL },
 	{ "second is empty", { { 0, 1, NULL, 0 }, { 5, 0, NULL, 0 } }, 2, -EINVAL },
 	{ "overlap by a byte", { { 0, 0x1001, NULL, 0 }, { 0x1000, 1, NULL, 0 } }, 2, -EINVAL },
