@@ -10,7 +10,8 @@ _Static_assert(_Alignof(struct device) <= _Alignof(struct fph_device), "the box 
 #define STATS_0_1 (offsetof(struct fph_device_stats, resets) + sizeof(uint64_t))
 
 #define OFFERABLE                                                                                  \
-	(FPH_F_MUST_TELL_HOST | FPH_F_DEFLATE_ON_OOM | FPH_F_PAGE_POISON | FPH_F_PAGE_REPORTING)
+	(FPH_F_MUST_TELL_HOST | FPH_F_DEFLATE_ON_OOM | FPH_F_PAGE_POISON |                         \
+	 FPH_F_PAGE_REPORTING | FPH_F_RING_RESET)
 #define WITHHOLDABLE (FPH_F_STATS_VQ | FPH_F_FREE_PAGE_HINT)
 
 /* ------------------------------------------------------------ events to the outside */

@@ -18,6 +18,7 @@
 #define E2BIG	   7
 #define EAGAIN	   11
 #define EBUSY	   16
+#define ENODEV	   19
 #define EINVAL	   22
 #define EPROTO	   71
 #define EOPNOTSUPP 95

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-#ifndef FPH_SHM_H
-#define FPH_SHM_H
+#ifndef FPH_SHARED_ACCESS_H
+#define FPH_SHARED_ACCESS_H
 
 #include <fph/types.h>
 

@@ -21,6 +21,7 @@
 #define FPH_F_PAGE_POISON    (UINT64_C(1) << 4)
 #define FPH_F_PAGE_REPORTING (UINT64_C(1) << 5)
 #define FPH_F_VERSION_1	     (UINT64_C(1) << 32)
+#define FPH_F_RING_RESET     (UINT64_C(1) << 40)
 
 /* Device status.  2.1 */
 #define FPH_STATUS_ACKNOWLEDGE 0x01u
