@@ -1,13 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 #include "back.h"
 #include <errno.h>
-#include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 /* ------------------------------------------------------------ reasons */
@@ -142,7 +140,7 @@ static void let_go(struct fph_vhost_user *vu, void (*gone)(void *ctx, const char
 		gone(vu->opts.device.ctx, vu->why);
 	fph_vu_clear_memory(vu);
 	fph_vu_forget_rings(vu, true);
-	fph_vu_close_fds(vu);
+	fph_fds_close(&vu->msg.fds);
 	if (vu->channel >= 0)
 		close(vu->channel);
 	vu->channel = -1;
@@ -165,109 +163,18 @@ static void on_message(void *ctx)
 	fph_vu_receive(vu);
 }
 
-static int spare_fd(struct fph_vhost_user *vu)
-{
-	return fcntl(vu->listener, F_DUPFD_CLOEXEC, 0);
-}
-
-/*
- * Out of descriptors: the client stays in the queue and the listener readable for ever.
- * Send the client away with the help of the one descriptor that was kept for this.
- */
-static void send_away(struct fph_vhost_user *vu)
-{
-	int fd;
-
-	close(vu->spare);
-	fd = accept4(vu->listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
-	if (fd >= 0)
-		close(fd);
-	vu->spare = spare_fd(vu);
-}
-
 static void on_client(void *ctx)
 {
 	struct fph_vhost_user *vu = ctx;
-	int fd = accept4(vu->listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	int fd = fph_listener_accept(&vu->listener);
 
-	if (fd < 0) {
-		if (errno == EMFILE || errno == ENFILE)
-			send_away(vu);
+	if (fd < 0)
 		return;
-	}
 	if (vu->conn >= 0 || fph_loop_add(vu->opts.loop, fd, on_message, vu) < 0) {
 		close(fd); /* one at a time */
 		return;
 	}
 	vu->conn = fd;
-}
-
-/* ------------------------------------------------------------ the listening socket */
-
-/* Is the thing at the path a socket that nobody listens on any more? */
-static bool is_stale(const struct sockaddr_un *addr)
-{
-	struct stat st;
-	bool refused;
-	int fd;
-
-	if (lstat(addr->sun_path, &st) < 0 || !S_ISSOCK(st.st_mode))
-		return false;
-	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (fd < 0)
-		return false;
-	refused = connect(fd, (const struct sockaddr *)addr, sizeof(*addr)) < 0 &&
-		  errno == ECONNREFUSED;
-	close(fd);
-	return refused;
-}
-
-static int bind_path(int fd, const struct sockaddr_un *addr)
-{
-	for (int attempt = 0; attempt < 2; attempt++) {
-		if (bind(fd, (const struct sockaddr *)addr, sizeof(*addr)) == 0)
-			return 0;
-		if (errno != EADDRINUSE)
-			return -errno;
-		if (!is_stale(addr) || unlink(addr->sun_path) < 0)
-			break;
-	}
-	return -EADDRINUSE;
-}
-
-static int listen_at(struct fph_vhost_user *vu)
-{
-	struct stat st;
-	int rc;
-
-	vu->listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (vu->listener < 0)
-		return -errno;
-	rc = bind_path(vu->listener, &vu->addr);
-	if (rc < 0)
-		return rc;
-	if (lstat(vu->addr.sun_path, &st) < 0) {
-		rc = -errno;
-		unlink(vu->addr.sun_path);
-		return rc;
-	}
-	vu->path_dev = st.st_dev;
-	vu->path_ino = st.st_ino;
-	if (listen(vu->listener, 4) < 0)
-		return -errno;
-	vu->spare = spare_fd(vu);
-	if (vu->spare < 0)
-		return -errno;
-	return fph_loop_add(vu->opts.loop, vu->listener, on_client, vu);
-}
-
-static void remove_path(const struct fph_vhost_user *vu)
-{
-	struct stat st;
-
-	if (vu->path_ino && lstat(vu->addr.sun_path, &st) == 0 && st.st_dev == vu->path_dev &&
-	    st.st_ino == vu->path_ino)
-		unlink(vu->addr.sun_path);
 }
 
 /* ------------------------------------------------------------ open and close */
@@ -290,13 +197,13 @@ static int copy_opts(struct fph_vhost_user_opts *to, const struct fph_vhost_user
 
 static int check_opts(const struct fph_vhost_user_opts *o)
 {
-	if (!o->loop || !o->path || !o->path[0] || o->device.mem || o->device.interrupt ||
+	if (!o->loop || o->device.mem || o->device.interrupt ||
 	    (o->flags & ~FPH_VHOST_USER_SEALED))
 		return -EINVAL;
 	/* It stands in the middle of these options, so there is no room for a longer one. */
 	if (o->device.size > sizeof(o->device))
 		return -E2BIG;
-	return strlen(o->path) < sizeof(((struct sockaddr_un *)0)->sun_path) ? 0 : -ENAMETOOLONG;
+	return fph_listener_check(o->path);
 }
 
 static int make_device(struct fph_vhost_user *vu)
@@ -318,14 +225,11 @@ static int make_device(struct fph_vhost_user *vu)
 
 static void init(struct fph_vhost_user *vu)
 {
-	vu->listener = vu->spare = vu->conn = vu->channel = -1;
+	vu->listener.fd = vu->listener.spare = vu->conn = vu->channel = -1;
 	for (unsigned i = 0; i < FPH_QUEUE_COUNT; i++)
 		vu->rings[i] = (struct vu_ring){ .vu = vu, .index = (uint16_t)i, .kick = -1,
 						 .call = -1 };
 	fph_vu_memory_init(vu);
-	vu->addr.sun_family = AF_UNIX;
-	memcpy(vu->addr.sun_path, vu->opts.path, strlen(vu->opts.path) + 1);
-	vu->opts.path = NULL;
 }
 
 int fph_vhost_user_open(struct fph_vhost_user **vu, const struct fph_vhost_user_opts *opts)
@@ -345,7 +249,10 @@ int fph_vhost_user_open(struct fph_vhost_user **vu, const struct fph_vhost_user_
 	init(v);
 	rc = make_device(v);
 	if (rc == 0)
-		rc = listen_at(v);
+		rc = fph_listener_open(&v->listener, copy.path, SOCK_STREAM);
+	if (rc == 0)
+		rc = fph_loop_add(copy.loop, v->listener.fd, on_client, v);
+	v->opts.path = NULL;
 	if (rc < 0) {
 		fph_vhost_user_close(v);
 		return rc;
@@ -359,13 +266,8 @@ void fph_vhost_user_close(struct fph_vhost_user *vu)
 	if (!vu)
 		return;
 	let_go(vu, NULL);
-	remove_path(vu);
-	if (vu->listener >= 0) {
-		fph_loop_remove(vu->opts.loop, vu->listener);
-		close(vu->listener);
-	}
-	if (vu->spare >= 0)
-		close(vu->spare);
+	fph_loop_remove(vu->opts.loop, vu->listener.fd);
+	fph_listener_close(&vu->listener);
 	free(vu);
 }
 

@@ -2,10 +2,11 @@
 #ifndef FPH_VHOST_USER_BACK_H
 #define FPH_VHOST_USER_BACK_H
 
+#include "unix/fds.h"
+#include "unix/listen.h"
+#include "unix/map.h"
 #include "wire.h"
 #include <fph/vhost_user.h>
-#include <sys/types.h>
-#include <sys/un.h>
 
 /*
  * The back end, inside.
@@ -27,9 +28,9 @@ enum vu_outcome {
 struct vu_message {
 	struct vu_header head;
 	union vu_body body;
-	int fds[VU_REGIONS_MAX]; /* a handler that keeps one puts -1 in its place */
-	unsigned fd_count;
+	struct fph_fds fds; /* a handler that keeps one puts -1 in its place */
 };
+_Static_assert(FPH_FDS_MAX >= VU_REGIONS_MAX, "as many as a message may have");
 
 /* What a ring needs before it can run. */
 #define RING_NUM  0x1u
@@ -57,8 +58,7 @@ struct vu_ring {
 struct vu_slot {
 	uint64_t user;
 	uint64_t offset; /* of the region in the file */
-	void *map;	 /* whole pages around it */
-	size_t map_len;
+	struct fph_map map;
 	int fd;
 };
 
@@ -73,11 +73,7 @@ struct fph_vhost_user {
 	struct fph_device device;
 	struct fph_bus bus;
 
-	int listener;
-	int spare; /* given up to take in and drop a client when descriptors run out */
-	struct sockaddr_un addr;
-	dev_t path_dev; /* what is at the path is removed only if it is ours */
-	ino_t path_ino;
+	struct fph_listener listener;
 
 	/* The front end; conn is -1 while there is none. */
 	int conn;
@@ -111,8 +107,6 @@ void fph_vu_reset_device(struct fph_vhost_user *vu);
 /* conn.c */
 /* Take in what is there, a bounded number of messages.  Drops the front end if need be. */
 void fph_vu_receive(struct fph_vhost_user *vu);
-/* Close the descriptors of the message in hand that nobody kept. */
-void fph_vu_close_fds(struct fph_vhost_user *vu);
 /* Send an answer to the message in hand, with a body of size bytes. */
 enum vu_outcome fph_vu_reply(struct fph_vhost_user *vu, const void *body, uint32_t size);
 enum vu_outcome fph_vu_reply_u64(struct fph_vhost_user *vu, uint64_t value);

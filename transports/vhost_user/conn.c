@@ -3,7 +3,6 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
 /* So that a front end that never stops talking does not keep the loop for itself. */
 #define MESSAGES_PER_TURN 64u
@@ -36,42 +35,6 @@ enum vu_outcome fph_vu_reply_u64(struct fph_vhost_user *vu, uint64_t value)
 
 /* ------------------------------------------------------------ in */
 
-void fph_vu_close_fds(struct fph_vhost_user *vu)
-{
-	for (unsigned i = 0; i < vu->msg.fd_count; i++)
-		if (vu->msg.fds[i] >= 0)
-			close(vu->msg.fds[i]);
-	vu->msg.fd_count = 0;
-}
-
-/* From here on each descriptor is in msg.fds, kept by a handler, or closed. */
-static enum vu_outcome keep_fds(struct fph_vhost_user *vu, struct msghdr *in)
-{
-	bool lost = in->msg_flags & MSG_CTRUNC;
-
-	for (struct cmsghdr *c = CMSG_FIRSTHDR(in); c; c = CMSG_NXTHDR(in, c)) {
-		size_t n;
-
-		if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
-			continue;
-		n = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
-		for (size_t i = 0; i < n; i++) {
-			int fd;
-
-			memcpy(&fd, CMSG_DATA(c) + i * sizeof(fd), sizeof(fd));
-			if (vu->msg.fd_count < VU_REGIONS_MAX) {
-				vu->msg.fds[vu->msg.fd_count++] = fd;
-			} else {
-				close(fd);
-				lost = true;
-			}
-		}
-	}
-	if (lost)
-		return fph_vu_break(vu, "a message came with more descriptors than can be taken");
-	return VU_DONE;
-}
-
 static enum vu_outcome end_of_stream(struct fph_vhost_user *vu, const char *how)
 {
 	if (vu->got == 0)
@@ -94,7 +57,7 @@ static enum vu_outcome take_in(struct fph_vhost_user *vu, bool *dry)
 	unsigned char *to = in_head ? (unsigned char *)&vu->msg.head :
 				      (unsigned char *)&vu->msg.body;
 	struct iovec iov = { to + have, (in_head ? head : vu->msg.head.size) - have };
-	_Alignas(struct cmsghdr) unsigned char control[CMSG_SPACE(sizeof(int) * VU_REGIONS_MAX)];
+	_Alignas(struct cmsghdr) unsigned char control[FPH_FDS_CONTROL];
 	struct msghdr in = {
 		.msg_iov = &iov,
 		.msg_iovlen = 1,
@@ -111,7 +74,9 @@ static enum vu_outcome take_in(struct fph_vhost_user *vu, bool *dry)
 	if (n == 0)
 		return end_of_stream(vu, "closed the connection");
 	vu->got += (size_t)n;
-	return keep_fds(vu, &in);
+	if (fph_fds_take(&vu->msg.fds, &in) < 0)
+		return fph_vu_break(vu, "a message came with more descriptors than can be taken");
+	return VU_DONE;
 }
 
 static enum vu_outcome answer(struct fph_vhost_user *vu, enum vu_outcome out)
@@ -133,7 +98,7 @@ static enum vu_outcome act(struct fph_vhost_user *vu)
 
 	vu->busy = true;
 	out = fph_vu_handle(vu);
-	fph_vu_close_fds(vu);
+	fph_fds_close(&vu->msg.fds);
 	/* The embedder lets go of what is gone before the front end hears that it is. */
 	if (vu->changed && out != VU_BROKEN) {
 		vu->changed = false;

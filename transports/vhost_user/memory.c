@@ -9,16 +9,6 @@
 
 /* ------------------------------------------------------------ one region */
 
-static bool wraps(uint64_t start, uint64_t size)
-{
-	return size - 1 > UINT64_MAX - start;
-}
-
-static bool overlap(uint64_t a, uint64_t a_size, uint64_t b, uint64_t b_size)
-{
-	return a < b ? b - a < a_size : a - b < b_size;
-}
-
 static const char *name(const struct fph_vhost_user *vu)
 {
 	return fph_vu_request_name(vu->msg.head.request);
@@ -31,7 +21,7 @@ static enum vu_outcome check_region(struct fph_vhost_user *vu, const struct vu_m
 
 	if (r->size == 0)
 		return fph_vu_refuse(vu, "%s: the region at 0x%llx is empty", name(vu), gpa);
-	if (wraps(r->gpa, r->size) || wraps(r->user, r->size) || wraps(r->offset, r->size))
+	if (fph_span_wraps(r->gpa, r->size) || fph_span_wraps(r->user, r->size) || fph_span_wraps(r->offset, r->size))
 		return fph_vu_refuse(vu, "%s: the region at 0x%llx wraps", name(vu), gpa);
 	if ((r->gpa ^ r->offset) % 16)
 		return fph_vu_refuse(vu, "%s: the region at 0x%llx and its file offset disagree "
@@ -41,8 +31,8 @@ static enum vu_outcome check_region(struct fph_vhost_user *vu, const struct vu_m
 	for (uint32_t i = 0; i < memory->mem.count; i++) {
 		const struct fph_region *other = &memory->regions[i];
 
-		if (overlap(r->gpa, r->size, other->gpa, other->len) ||
-		    overlap(r->user, r->size, memory->slots[i].user, other->len))
+		if (fph_spans_overlap(r->gpa, r->size, other->gpa, other->len) ||
+		    fph_spans_overlap(r->user, r->size, memory->slots[i].user, other->len))
 			return fph_vu_refuse(vu, "%s: the region at 0x%llx overlaps another",
 					     name(vu), gpa);
 	}
@@ -53,13 +43,13 @@ static enum vu_outcome check_file(struct fph_vhost_user *vu, const struct vu_reg
 				  struct stat *st)
 {
 	unsigned long long gpa = r->gpa;
-	int seals;
+	int rc = fph_file_check(fd, r->offset, r->size, st), seals;
 
-	if (fstat(fd, st) < 0 || !S_ISREG(st->st_mode))
-		return fph_vu_refuse(vu, "%s: no file for the region at 0x%llx", name(vu), gpa);
-	if (r->size > (uint64_t)st->st_size || r->offset > (uint64_t)st->st_size - r->size)
+	if (rc == -ENXIO)
 		return fph_vu_refuse(vu, "%s: the region at 0x%llx runs past the end of its file",
 				     name(vu), gpa);
+	if (rc < 0)
+		return fph_vu_refuse(vu, "%s: no file for the region at 0x%llx", name(vu), gpa);
 	if (vu->opts.flags & FPH_VHOST_USER_SEALED) {
 		seals = fcntl(fd, F_GET_SEALS);
 		if (seals < 0 || !(seals & F_SEAL_SHRINK))
@@ -69,42 +59,22 @@ static enum vu_outcome check_file(struct fph_vhost_user *vu, const struct vu_reg
 	return VU_DONE;
 }
 
-/* Huge pages are mapped at multiples of their size, which is what st_blksize tells of them. */
-static uint64_t map_unit(const struct stat *st)
-{
-	uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
-	uint64_t unit = st->st_blksize > 0 ? (uint64_t)st->st_blksize : 0;
-
-	return unit > page && (unit & (unit - 1)) == 0 ? unit : page;
-}
-
 static enum vu_outcome map_region(struct fph_vhost_user *vu, const struct vu_region *r, int fd,
 				  struct vu_slot *slot, struct fph_region *region)
 {
 	struct stat st;
-	uint64_t lead, len, unit;
+	void *begin;
+	int rc;
 	enum vu_outcome out = check_file(vu, r, fd, &st);
 
 	if (out != VU_DONE)
 		return out;
-	unit = map_unit(&st);
-	lead = r->offset % unit;
-	len = (lead + r->size + unit - 1) / unit * unit;
-	*slot = (struct vu_slot){ .user = r->user, .offset = r->offset, .map_len = (size_t)len,
-				  .fd = fd };
-	slot->map = MAP_FAILED;
-	errno = ENOMEM;
-	if (len == slot->map_len)
-		slot->map = mmap(NULL, slot->map_len, PROT_READ | PROT_WRITE, MAP_SHARED, fd,
-				 (off_t)(r->offset - lead));
-	if (slot->map == MAP_FAILED)
+	*slot = (struct vu_slot){ .user = r->user, .offset = r->offset, .fd = fd };
+	rc = fph_file_map(fd, &st, r->offset, r->size, &slot->map, &begin);
+	if (rc < 0)
 		return fph_vu_refuse(vu, "%s: the region at 0x%llx cannot be mapped: %s", name(vu),
-				     (unsigned long long)r->gpa, strerror(errno));
-	*region = (struct fph_region){
-		.gpa = r->gpa,
-		.len = r->size,
-		.hva = (unsigned char *)slot->map + lead,
-	};
+				     (unsigned long long)r->gpa, strerror(-rc));
+	*region = (struct fph_region){ .gpa = r->gpa, .len = r->size, .hva = begin };
 	return VU_DONE;
 }
 
@@ -134,7 +104,7 @@ static enum vu_outcome add(struct fph_vhost_user *vu, struct vu_memory *memory,
 
 static void drop_slot(struct vu_slot *slot)
 {
-	munmap(slot->map, slot->map_len);
+	munmap(slot->map.at, slot->map.len);
 	close(slot->fd);
 }
 
@@ -186,11 +156,11 @@ enum vu_outcome fph_vu_set_table(struct fph_vhost_user *vu)
 	    vu->msg.head.size < 8 + table->count * sizeof(struct vu_region))
 		return fph_vu_break(vu, "SET_MEM_TABLE: %u bytes for %u regions",
 				    vu->msg.head.size, table->count);
-	if (vu->msg.fd_count != table->count)
+	if (vu->msg.fds.count != table->count)
 		return fph_vu_break(vu, "SET_MEM_TABLE: %u descriptors for %u regions",
-				    vu->msg.fd_count, table->count);
+				    vu->msg.fds.count, table->count);
 	for (uint32_t i = 0; i < table->count && out == VU_DONE; i++)
-		out = add(vu, next, &table->regions[i], &vu->msg.fds[i]);
+		out = add(vu, next, &table->regions[i], &vu->msg.fds.fd[i]);
 	if (out != VU_DONE) {
 		drop_all(next);
 		return out;
@@ -221,7 +191,7 @@ enum vu_outcome fph_vu_add_region(struct fph_vhost_user *vu)
 	enum vu_outcome out;
 
 	copy_but(vu, UINT32_MAX);
-	out = add(vu, spare(vu), &vu->msg.body.reg.region, &vu->msg.fds[0]);
+	out = add(vu, spare(vu), &vu->msg.body.reg.region, &vu->msg.fds.fd[0]);
 	if (out == VU_DONE)
 		out = switch_over(vu);
 	/* Either way the mappings belong to the table that is current now. */

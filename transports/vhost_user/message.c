@@ -193,7 +193,7 @@ static enum vu_outcome set_config(struct fph_vhost_user *vu)
 
 static enum vu_outcome set_channel(struct fph_vhost_user *vu)
 {
-	int fd = vu->msg.fds[0], domain = 0, type = 0;
+	int fd = vu->msg.fds.fd[0], domain = 0, type = 0;
 	socklen_t len = sizeof(int);
 
 	/* What is not a socket has no per-call way not to block, and may raise SIGPIPE. */
@@ -204,7 +204,7 @@ static enum vu_outcome set_channel(struct fph_vhost_user *vu)
 	if (vu->channel >= 0)
 		close(vu->channel);
 	vu->channel = fd;
-	vu->msg.fds[0] = -1;
+	vu->msg.fds.fd[0] = -1;
 	return VU_DONE;
 }
 
@@ -308,9 +308,9 @@ enum vu_outcome fph_vu_handle(struct fph_vhost_user *vu)
 	 */
 	if (!rule)
 		return fph_vu_refuse(vu, "request %u is not known", vu->msg.head.request);
-	if (vu->msg.fd_count < rule->fds_min || vu->msg.fd_count > rule->fds_max)
+	if (vu->msg.fds.count < rule->fds_min || vu->msg.fds.count > rule->fds_max)
 		return fph_vu_break(vu, "%s: came with %u descriptors", rule->name,
-				    vu->msg.fd_count);
+				    vu->msg.fds.count);
 	if (rule->feature != ALWAYS && !fph_vu_has(vu, (enum vu_protocol_feature)rule->feature)) {
 		fph_vu_refuse(vu, "%s: its protocol feature was not negotiated", rule->name);
 		return rule->answers ? VU_BROKEN : VU_REFUSED;

@@ -1,33 +1,25 @@
 /* SPDX-License-Identifier: MIT */
 #include "back.h"
+#include "unix/bell.h"
 #include <errno.h>
-#include <fcntl.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/uio.h>
 #include <unistd.h>
 
 /* ------------------------------------------------------------ signals */
 
-/*
- * Must not block.  An eventfd that is full holds an interrupt already, and so does a
- * socket: EAGAIN is as good as success.  The flag is set anew each time, since it is
- * shared with the front end, who may have cleared it.  A front end that clears it *and*
- * fills the counter between these two calls still stalls its back end: the kernel has no
- * write to an eventfd that is told not to wait.
- */
+/* A socket that is full holds an interrupt already, as an eventfd does. */
 static void send_call(const struct vu_ring *ring)
 {
 	const uint64_t one = 1;
 	ssize_t n;
 
-	if (ring->call_is_sock)
-		n = send(ring->call, &one, sizeof(one), MSG_DONTWAIT | MSG_NOSIGNAL);
-	else if (fcntl(ring->call, F_SETFL, O_NONBLOCK) == 0)
-		n = write(ring->call, &one, sizeof(one));
-	else
+	if (!ring->call_is_sock) {
+		fph_bell_ring(ring->call);
 		return;
+	}
+	n = send(ring->call, &one, sizeof(one), MSG_DONTWAIT | MSG_NOSIGNAL);
 	/* A call that leads nowhere harms the front end that gave it, and nobody else. */
 	(void)n;
 }
@@ -43,19 +35,17 @@ static void kicked(void *ctx)
 {
 	struct vu_ring *ring = ctx;
 	struct fph_vhost_user *vu = ring->vu;
-	uint64_t count;
-	struct iovec iov = { &count, sizeof(count) };
-	ssize_t n = preadv2(ring->kick, &iov, 1, -1, RWF_NOWAIT);
+	int rc = fph_bell_take(ring->kick);
 
-	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+	if (rc == 0)
 		return;
-	if (n > 0) {
+	if (rc > 0) {
 		vu->bus.ops->notify(vu->bus.ctx, ring->index);
 		fph_vu_tell_config(vu);
 		return;
 	}
 	fph_vu_break(vu, "the kick descriptor of ring %u cannot be read: %s", ring->index,
-		     n < 0 ? strerror(errno) : "it is at its end");
+		     rc == -EPIPE ? "it is at its end" : strerror(-rc));
 	fph_vu_drop(vu);
 }
 
@@ -287,24 +277,16 @@ static enum vu_outcome ring_with_fd(struct fph_vhost_user *vu, struct vu_ring **
 
 	if (value & ~(VU_RING_INDEX_MASK | VU_RING_NO_FD))
 		return fph_vu_break(vu, "%s: 0x%llx is no ring", name, (unsigned long long)value);
-	if (!(value & VU_RING_NO_FD) != (vu->msg.fd_count == 1))
+	if (!(value & VU_RING_NO_FD) != (vu->msg.fds.count == 1))
 		return fph_vu_break(vu, "%s: %u descriptors where %u should be", name,
-				    vu->msg.fd_count, value & VU_RING_NO_FD ? 0u : 1u);
+				    vu->msg.fds.count, value & VU_RING_NO_FD ? 0u : 1u);
 	*ring = ring_of(vu, value & VU_RING_INDEX_MASK);
 	return *ring ? VU_DONE : VU_REFUSED;
 }
 
-/* What kind of file; 0 is what eventfds are.  -1: it cannot be told. */
-static int kind_of(int fd)
-{
-	struct stat st;
-
-	return fstat(fd, &st) < 0 ? -1 : (int)(st.st_mode & S_IFMT);
-}
-
 enum vu_outcome fph_vu_set_kick(struct fph_vhost_user *vu)
 {
-	int fd = vu->msg.fds[0];
+	int fd = vu->msg.fds.fd[0];
 	struct vu_ring *ring;
 	enum vu_outcome out = ring_with_fd(vu, &ring);
 
@@ -313,10 +295,10 @@ enum vu_outcome fph_vu_set_kick(struct fph_vhost_user *vu)
 	if (vu->msg.body.u64 & VU_RING_NO_FD)
 		return fph_vu_refuse(vu, "SET_VRING_KICK: ring %u without a kick: nobody polls here",
 				     ring->index);
-	if (kind_of(fd) != 0)
+	if (fph_fd_kind(fd) != 0)
 		return fph_vu_refuse(vu, "SET_VRING_KICK: no eventfd for ring %u", ring->index);
 	forget_kick(ring);
-	vu->msg.fds[0] = -1;
+	vu->msg.fds.fd[0] = -1;
 	ring->kick = fd;
 	if (fph_loop_add(vu->opts.loop, fd, kicked, ring) < 0)
 		return fph_vu_break(vu, "SET_VRING_KICK: no memory to watch ring %u", ring->index);
@@ -329,7 +311,7 @@ enum vu_outcome fph_vu_set_kick(struct fph_vhost_user *vu)
 
 enum vu_outcome fph_vu_set_call(struct fph_vhost_user *vu)
 {
-	int fd = vu->msg.fds[0], kind;
+	int fd = vu->msg.fds.fd[0], kind;
 	struct vu_ring *ring;
 	enum vu_outcome out = ring_with_fd(vu, &ring);
 
@@ -340,12 +322,12 @@ enum vu_outcome fph_vu_set_call(struct fph_vhost_user *vu)
 		return VU_DONE;
 	}
 	/* User-mode Linux brings a socket, everybody else an eventfd.  A pipe may raise SIGPIPE. */
-	kind = kind_of(fd);
+	kind = fph_fd_kind(fd);
 	if (kind != 0 && kind != S_IFSOCK)
 		return fph_vu_refuse(vu, "SET_VRING_CALL: neither eventfd nor socket for ring %u",
 				     ring->index);
 	forget_call(ring);
-	vu->msg.fds[0] = -1;
+	vu->msg.fds.fd[0] = -1;
 	ring->call = fd;
 	ring->call_is_sock = kind == S_IFSOCK;
 	if (ring->call_owed)
