@@ -63,8 +63,9 @@ struct fph_device_opts {
 	uint32_t command_id; /* the last id ever shown, from a saved state; 0 for none */
 
 	/*
-	 * Hooks, all optional, called with ctx from inside other calls.  They must
-	 * not call back into this device, except that `interrupt` may take_irq.
+	 * Hooks, all optional, called with ctx from inside other calls.  They must not
+	 * call back into this device, except that `interrupt` may use the bus verbs
+	 * take_irq, status and config, which show what the interrupt tells of.
 	 */
 	void *ctx;
 
