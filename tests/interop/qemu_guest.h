@@ -123,6 +123,8 @@ struct outcome vm_finish(struct vm *vm);
 void vm_cancel(struct vm *vm);
 /* A command without arguments. */
 void vm_do(struct vm *vm, const char *command);
+/* Have the machine run after a migration. */
+void vm_cont(struct vm *vm);
 /* Write n pages, as a processor would, so that they are dirty. */
 void vm_dirty(struct vm *vm, uint64_t gpa, uint64_t n);
 

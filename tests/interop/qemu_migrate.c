@@ -19,6 +19,17 @@ void vm_do(struct vm *vm, const char *command)
 	cr_assert(qmp_ask(&vm->qmp, command, NULL, NULL) == 0, "QMP: %s fails", command);
 }
 
+/* A migration that reads as completed may have some clearing up to do still. */
+void vm_cont(struct vm *vm)
+{
+	unsigned tries = 0;
+
+	while (qmp_ask(&vm->qmp, "cont", NULL, NULL) != 0) {
+		cr_assert(++tries < 1000, "QMP: cont fails");
+		usleep(1000);
+	}
+}
+
 void vm_speed(struct vm *vm, uint64_t bytes_per_second)
 {
 	cr_assert(qmp_ask(&vm->qmp, "migrate-set-parameters", NULL, "\"max-bandwidth\":%llu",
@@ -105,7 +116,7 @@ static struct outcome wait_for_end(struct vm *vm)
 	}
 	/* While its machine stands QEMU returns no buffer, so pages may be out until then. */
 	if (!strcmp(out.status, "completed"))
-		vm_do(vm, "cont");
+		vm_cont(vm);
 	if (attached(vm))
 		vm_until(vm, is_done, "DONE and all pages");
 	return out;

@@ -44,7 +44,7 @@ static uint64_t one_migration(struct vm *vm, uint64_t most)
 			if (vm->rounds - before == 3)
 				vm_speed(vm, FAST);
 		} else if (migration_is_over(vm)) {
-			vm_do(vm, "cont");
+			vm_cont(vm);
 			return vm->rounds - before;
 		}
 		cr_assert(now_us() - last < ROUND_US, "no new id for 10 s after %lu; guest is %s",
@@ -89,7 +89,7 @@ static void short_migration(struct vm *vm)
 		cr_assert(now_us() - start < ROUND_US, "round %lu hangs; the guest is %s",
 			  (unsigned long)before + 1, fph_guest_state_name(&vm->guest));
 	} while (!migration_is_over(vm));
-	vm_do(vm, "cont");
+	vm_cont(vm);
 	while (vm->pages.out) {
 		cr_assert(vm_turn(vm) >= 0);
 		cr_assert(now_us() - start < 2 * ROUND_US, "%lu pages are lost in round %lu",
