@@ -72,18 +72,22 @@ static void judge_hint(struct fph_range r)
 	}
 }
 
-/* What a queue looks like between two calls: used <= done <= next <= seen, in a ring. */
+/* What a queue looks like between two calls: used <= before <= done <= next, in a ring. */
 static void judge_queue(const struct fph_vq_dev *vq)
 {
-	uint16_t done = (uint16_t)(vq->done - vq->used_idx);
-	uint16_t next = (uint16_t)(vq->next - vq->used_idx);
-	uint16_t seen = (uint16_t)(vq->seen - vq->used_idx);
+	uint16_t done = (uint16_t)(vq->done - vq->used);
+	uint16_t next = (uint16_t)(vq->next - vq->used);
+	uint16_t seen = (uint16_t)(vq->seen - vq->used);
 
-	MUST(vq->size <= QUEUE_MAX && (vq->size & (vq->size - 1)) == 0);
-	MUST(done <= next && next <= seen && seen <= vq->size);
-	MUST(next - done <= 1 && (next - done == 1) == vq->in_chain);
+	MUST(vq->size <= QUEUE_MAX);
+	MUST(done <= next && next <= vq->size && vq->stale <= vq->size);
+	MUST((next > done) == vq->in_chain);
+	if (!vq->format.packed) {
+		MUST((vq->size & (vq->size - 1)) == 0);
+		MUST(next <= seen && seen <= vq->size && next - done <= 1);
+	}
 	/* A chain is walked in the descriptor table, and not beyond. */
-	MUST(!vq->in_chain || (vq->head < vq->size && vq->follow < vq->size));
+	MUST(!vq->in_chain || vq->follow < (vq->table_len ? vq->table_len : vq->size));
 }
 
 /* The device wrote nothing but used rings: those it had before this step, or has now. */
@@ -109,7 +113,6 @@ static void judge(const struct fph_vq_dev *before)
 	MUST(fault->rule < FPH_RULE_COUNT);
 	MUST(!fault->rule || (d->status & FPH_STATUS_NEEDS_RESET));
 	MUST(!fault->rule || (fph_device_round_over(&dev) && command == FPH_COMMAND_STOP));
-	MUST(d->stale <= QUEUE_MAX);
 	MUST(!strcmp(fph_device_state_name(&dev), "DOWN") ||
 	     (d->status & (FPH_STATUS_DRIVER_OK | FPH_STATUS_FEATURES_OK)));
 }

@@ -284,9 +284,11 @@ static void judge_slots(void)
 
 		unused += s->state == FPH_SLOT_FREE;
 		shown += (s->state & FPH_SLOT_SHOWN) != 0;
-		queued += s->state == FPH_SLOT_HINT || s->state == FPH_SLOT_MESSAGE;
+		queued += ((s->state & FPH_SLOT_KIND) == FPH_SLOT_HINT ||
+			   (s->state & FPH_SLOT_KIND) == FPH_SLOT_MESSAGE) &&
+			  !(s->state & FPH_SLOT_SHOWN);
 		returned += s->state == FPH_SLOT_RETURNED;
-		if (s->state == FPH_SLOT_RETURNED || (s->state & ~FPH_SLOT_SHOWN) == FPH_SLOT_HINT)
+		if (s->state == FPH_SLOT_RETURNED || (s->state & FPH_SLOT_KIND) == FPH_SLOT_HINT)
 			held += s->len;
 	}
 	MUST(unused + shown + queued + returned == g->vq.size);
@@ -297,7 +299,7 @@ static void judge_slots(void)
 	if (!g->placed)
 		return;
 	MUST(unused == g->vq.free_count);
-	MUST(shown == fph_vq_drv_in_flight(&g->vq));
+	MUST(shown == g->vq.chains);
 	MUST(queued == (uint16_t)(g->vq.queued - g->vq.published));
 }
 
@@ -305,7 +307,7 @@ static void judge_slots(void)
 static void judge_returned(const struct fph_guest_slot *before)
 {
 	for (unsigned i = 0; g->placed && i < SIZE; i++)
-		if (before[i].state == (FPH_SLOT_HINT | FPH_SLOT_SHOWN) &&
+		if ((before[i].state & ~FPH_SLOT_COUNT) == (FPH_SLOT_HINT | FPH_SLOT_SHOWN) &&
 		    memory.slots[i].state != before[i].state)
 			MUST(dev.appeared[i]);
 }

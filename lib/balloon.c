@@ -163,11 +163,9 @@ static int chain(struct device *d, enum fph_queue queue)
  */
 static void park(struct device *d)
 {
-	struct fph_vq_dev *vq = &d->vq[FPH_QUEUE_STATS];
-
 	d->stats_parked = true;
 	d->total.stats_buffers++;
-	fph_device_return(d, FPH_QUEUE_STATS, (uint16_t)(vq->done - 1));
+	fph_device_return(d, FPH_QUEUE_STATS, true);
 }
 
 void fph_balloon_serve(struct device *d, enum fph_queue queue)
@@ -189,7 +187,7 @@ void fph_balloon_serve(struct device *d, enum fph_queue queue)
 	if (n > 0)
 		d->unserved |= bit;
 	if (queue != FPH_QUEUE_STATS)
-		fph_device_return(d, queue, vq->done);
+		fph_device_return(d, queue, false);
 }
 
 void fph_balloon_serve_rest(struct device *d)
@@ -211,6 +209,6 @@ int fph_device_ask_stats(struct fph_device *dev)
 	if (!d->stats_parked)
 		return -EAGAIN;
 	d->stats_parked = false;
-	fph_device_return(d, FPH_QUEUE_STATS, vq->done);
+	fph_device_return(d, FPH_QUEUE_STATS, false);
 	return 0;
 }

@@ -11,7 +11,7 @@ _Static_assert(_Alignof(struct device) <= _Alignof(struct fph_device), "the box 
 
 #define OFFERABLE                                                                                  \
 	(FPH_F_MUST_TELL_HOST | FPH_F_DEFLATE_ON_OOM | FPH_F_PAGE_POISON |                         \
-	 FPH_F_PAGE_REPORTING | FPH_F_RING_RESET)
+	 FPH_F_PAGE_REPORTING | FPH_F_RING_RESET | FPH_VQ_FEATURES)
 #define WITHHOLDABLE (FPH_F_STATS_VQ | FPH_F_FREE_PAGE_HINT)
 
 /* ------------------------------------------------------------ events to the outside */
@@ -32,9 +32,9 @@ void fph_device_config_changed(struct device *d)
 		fph_device_raise(d, FPH_IRQ_CONFIG);
 }
 
-void fph_device_return(struct device *d, enum fph_queue queue, uint16_t upto)
+void fph_device_return(struct device *d, enum fph_queue queue, bool keep_last)
 {
-	int notify = fph_vq_dev_return(&d->vq[queue], upto);
+	int notify = fph_vq_dev_return(&d->vq[queue], keep_last);
 
 	if (notify > 0) {
 		d->total.interrupts++;
@@ -160,6 +160,7 @@ int fph_device_set_mem(struct fph_device *dev, const struct fph_mem *mem)
 		return -EINVAL;
 	fph_device_let_go(d);
 	d->mem = mem;
+	d->window.len = 0;
 	for (unsigned q = 0; q < FPH_QUEUE_COUNT && !d->fault.rule; q++) {
 		fault.value = d->vq[q].place.desc;
 		if (d->vq[q].size && fph_vq_dev_move(&d->vq[q], mem) != FPH_RULE_NONE)

@@ -89,8 +89,7 @@ void fph_device_reset(struct device *d)
 	memset(&d->fault, 0, sizeof(d->fault));
 	memset(d->vq, 0, sizeof(d->vq));
 	d->rest.len = 0;
-	d->stale = 0;
-	d->stale_chain = false;
+	d->window.len = 0;
 	d->foreign = false;
 	d->word_len = 0;
 	d->unserved = 0;
@@ -214,7 +213,9 @@ static int bus_vq_enable(void *ctx, uint16_t queue, const struct fph_vq_place *p
 		return -EPROTO;
 	if (d->vq[q].size)
 		return -EPROTO; /* M-7 */
-	fault.rule = (uint16_t)fph_vq_dev_enable(&d->vq[q], d->mem, place, d->queue_max);
+	fault.rule = (uint16_t)fph_vq_dev_enable(&d->vq[q], d->mem, place, d->queue_max,
+							fph_vq_format(d->accepted));
+	d->window.len = 0;
 	if (fault.rule)
 		return fph_device_break(d, (enum fph_queue)q, &fault);
 	return 0;
@@ -233,12 +234,11 @@ static int bus_vq_disable(void *ctx, uint16_t queue, uint16_t *index)
 		if (!d->fault.rule)
 			fph_device_step(d, FPH_DEVICE_EV_STOP);
 		d->rest.len = 0;
-		d->stale = 0;
 	}
 	if (q == FPH_QUEUE_STATS)
 		d->stats_parked = false;
 	d->unserved &= (uint8_t)~(1u << q);
-	*index = d->vq[q].used_idx;
+	*index = fph_vq_dev_index(&d->vq[q]);
 	memset(&d->vq[q], 0, sizeof(d->vq[q]));
 	return 0;
 }

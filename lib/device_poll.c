@@ -15,8 +15,7 @@ void fph_device_let_go(struct device *d)
 		fph_device_reset(d);
 	else if (vq->size && !d->fault.rule)
 		/* A chain whose last hint is only partly handed out is still in use. */
-		fph_device_return(d, FPH_QUEUE_HINT,
-				  (uint16_t)(vq->done - (d->rest.len && !vq->in_chain)));
+		fph_device_return(d, FPH_QUEUE_HINT, d->rest.len && !vq->in_chain);
 }
 
 /*
@@ -80,7 +79,7 @@ int fph_device_start(struct fph_device *dev)
 	struct device *d = device_of(dev);
 	struct fph_vq_dev *vq = &d->vq[FPH_QUEUE_HINT];
 	struct fph_fault fault = { 0 };
-	int rc, waiting;
+	int rc;
 
 	d->rest.len = 0;
 	fph_device_let_go(d);
@@ -94,11 +93,8 @@ int fph_device_start(struct fph_device *dev)
 	 * The fence (S3): what stands in the ring before the id is shown was put
 	 * there under another one, whatever it says.
 	 */
-	waiting = fph_vq_dev_look(vq, &fault);
-	if (waiting < 0)
+	if (fph_vq_dev_fence(vq, &fault) < 0)
 		return fph_device_break(d, FPH_QUEUE_HINT, &fault);
-	d->stale = (uint16_t)waiting;
-	d->stale_chain = true;
 	d->foreign = false;
 
 	d->before = d->total;
@@ -142,12 +138,12 @@ static int break_at(struct device *d, enum fph_rule rule, const struct fph_vq_bu
 	return fph_device_break(d, FPH_QUEUE_HINT, &fault);
 }
 
-static void command(struct device *d)
+static void command(struct device *d, bool stale)
 {
 	uint32_t word = fph_ld32_bytes(d->word);
 	enum fph_device_event event = FPH_DEVICE_EV_CMD_OTHER;
 
-	if (d->stale_chain) {
+	if (stale) {
 		d->total.stale++;
 		return;
 	}
@@ -185,7 +181,7 @@ static int readable(struct device *d, const struct fph_vq_buf *buf)
 		fph_ld_bytes(d->word + d->word_len, from, buf->len);
 	d->word_len = (uint8_t)(d->word_len + buf->len);
 	if (d->word_len == sizeof(d->word))
-		command(d);
+		command(d, buf->stale);
 	else if (buf->last)
 		return break_at(d, FPH_RULE_COMMAND_SIZE, buf);
 	return 0;
@@ -196,7 +192,7 @@ static int writable(struct device *d, const struct fph_vq_buf *buf)
 {
 	if (d->word_len > 0 && d->word_len < sizeof(d->word))
 		return break_at(d, FPH_RULE_COMMAND_SIZE, buf);
-	if (d->stale_chain) {
+	if (buf->stale) {
 		d->total.stale++; /* BH-13 */
 	} else if (fph_device_step(d, FPH_DEVICE_EV_HINT) == FPH_DEVICE_take) {
 		d->rest.gpa = buf->gpa;
@@ -224,8 +220,6 @@ static int take(struct device *d)
 	if (buf.first) {
 		d->total.chains++;
 		d->word_len = 0;
-		d->stale_chain = d->stale > 0;
-		d->stale -= d->stale_chain;
 	}
 	rc = buf.writable ? writable(d, &buf) : readable(d, &buf);
 	return rc < 0 ? rc : 1;
@@ -240,9 +234,39 @@ static bool holds_ring(const struct device *d, const struct fph_range *piece)
 	return false;
 }
 
+/* The next hints are mostly near: in the same region, clear of the rings as this one is. */
+static void open_window(struct device *d, const struct fph_region *region, uint64_t gpa)
+{
+	struct fph_range free = { region->gpa, region->len };
+
+	for (unsigned q = 0; q < FPH_QUEUE_COUNT; q++)
+		fph_vq_dev_spare(&d->vq[q], gpa, &free);
+	d->window.gpa = free.gpa;
+	d->window.len = free.len;
+	d->window.mask = (UINT64_C(1) << d->page_shift) - 1;
+}
+
+/* Take hints in bulk, as long as nothing about them needs a thought. */
+static size_t take_simple(struct device *d, struct fph_range *out, size_t max)
+{
+	uint32_t most = max < UINT32_MAX ? (uint32_t)max : UINT32_MAX, n;
+	uint64_t bytes = 0;
+
+	if (d->state != FPH_DEVICE_HINTING || !d->window.len)
+		return 0;
+	n = fph_vq_dev_take(&d->vq[FPH_QUEUE_HINT], &d->window, out, most);
+	for (uint32_t i = 0; i < n; i++)
+		bytes += out[i].len;
+	d->total.chains += n;
+	d->total.hints += n;
+	d->total.bytes += bytes;
+	return n;
+}
+
 /* Cut the next part of the hint in hand into out.  Returns whether one came of it. */
 static bool hand_out(struct device *d, struct fph_range *out)
 {
+	const struct fph_region *r;
 	struct fph_range piece;
 	uint64_t lost;
 	int region = fph_mem_piece(d->mem, &d->rest, &piece);
@@ -251,11 +275,13 @@ static bool hand_out(struct device *d, struct fph_range *out)
 		d->total.out_of_range += !d->rest_usable;
 		return false;
 	}
-	if ((d->mem->regions[region].flags & FPH_REGION_READONLY) || holds_ring(d, &piece)) {
+	r = &d->mem->regions[region];
+	if ((r->flags & FPH_REGION_READONLY) || holds_ring(d, &piece)) {
 		d->total.out_of_range += !d->rest_usable && d->rest.len == 0;
 		return false;
 	}
 	d->rest_usable = true;
+	open_window(d, r, piece.gpa);
 
 	*out = piece;
 	lost = fph_cut_inward(out, d->page_shift);
@@ -294,6 +320,9 @@ int fph_device_poll(struct fph_device *dev, struct fph_range *out, size_t max)
 			n += hand_out(d, &out[n]);
 			continue;
 		}
+		n += take_simple(d, &out[n], max - n);
+		if (n == max)
+			break;
 		rc = take(d);
 		if (rc == 0)
 			rc = listen(d);

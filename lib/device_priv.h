@@ -41,8 +41,7 @@ struct device {
 
 	/* free_page_vq: where the walk stands */
 	struct fph_range rest;	/* of the hint in hand, still to be handed out */
-	uint16_t stale;		/* chains that stand before the fence */
-	bool stale_chain;	/* the chain in hand is one of them */
+	struct fph_vq_window window; /* around the last good one, without its rings */
 	bool foreign;		/* the last command was not ours */
 	bool rest_usable;	/* the hint in hand touched writable memory */
 	uint8_t word_len;	/* bytes of a command gathered in this chain */
@@ -96,8 +95,8 @@ void fph_device_raise(struct device *d, uint32_t bits);
 void fph_device_config_changed(struct device *d);
 /* What free_page_hint_cmd_id reads. */
 uint32_t fph_device_shown(const struct device *d);
-/* Return chains of a queue up to a counter, with an interrupt if it is wanted. */
-void fph_device_return(struct device *d, enum fph_queue queue, uint16_t upto);
+/* Return a queue's chains, but the last if it is kept; interrupt if that is wanted. */
+void fph_device_return(struct device *d, enum fph_queue queue, bool keep_last);
 /* Record what the driver did, break the device, ask for a reset.  Returns -EPROTO. */
 int fph_device_break(struct device *d, enum fph_queue queue, const struct fph_fault *fault);
 /* The one place where the round changes state. */

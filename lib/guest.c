@@ -60,7 +60,7 @@ static int usable(const struct guest *g)
 void fph_guest_settle(struct guest *g, uint16_t slot)
 {
 	struct fph_guest_slot *s = &g->slots[slot];
-	bool hint = (s->state & ~FPH_SLOT_SHOWN) == FPH_SLOT_HINT;
+	bool hint = (s->state & FPH_SLOT_KIND) == FPH_SLOT_HINT;
 
 	if (hint && !(g->flags & FPH_GUEST_EARLY_REUSE)) {
 		s->state = FPH_SLOT_RETURNED;
@@ -107,27 +107,28 @@ static int show(struct guest *g)
 	return rc;
 }
 
+static uint16_t slot_behind(const struct guest *g, uint16_t slot)
+{
+	return (uint16_t)(slot + 1) & (uint16_t)(g->vq.size - 1);
+}
+
 /*
- * Take back what the device has not seen, newest first, and hand it to the caller
- * oldest first.  Returns whether START was among it.
+ * Take back what the device has not seen, and hand it to the caller.  Returns whether
+ * START was among it.
  */
 static bool withdraw(struct guest *g)
 {
-	uint16_t slot, list = FPH_NO_SLOT;
+	uint16_t slot, count;
 	bool start = false;
 
-	while ((slot = fph_vq_drv_withdraw(&g->vq)) != FPH_NO_SLOT) {
-		g->slots[slot].next = list;
-		list = slot;
-	}
-	while (list != FPH_NO_SLOT) {
-		slot = list;
-		list = g->slots[slot].next;
-		if (g->slots[slot].state == FPH_SLOT_HINT)
-			g->total.withdrawn++;
-		else
-			start = true;
-		fph_guest_settle(g, slot);
+	while (fph_vq_drv_withdraw(&g->vq, &slot, &count)) {
+		for (; count; count--, slot = slot_behind(g, slot)) {
+			if (g->slots[slot].state == FPH_SLOT_HINT)
+				g->total.withdrawn++;
+			else
+				start = true;
+			fph_guest_settle(g, slot);
+		}
 	}
 	return start;
 }
@@ -195,13 +196,15 @@ int fph_guest_look(struct guest *g)
 static int reap(struct guest *g)
 {
 	struct fph_fault fault = { 0 };
-	uint16_t slot;
+	uint16_t slot, count;
 	int rc;
 
 	/* Bounded: what is reaped was in flight, and nothing is shown meanwhile. */
-	while ((rc = fph_vq_drv_reap(&g->vq, &slot, &fault)) > 0) {
-		g->total.returned += g->slots[slot].state == FPH_SLOT_HINT;
-		fph_guest_settle(g, slot);
+	while ((rc = fph_vq_drv_reap(&g->vq, &slot, &count, &fault)) > 0) {
+		for (; count; count--, slot = slot_behind(g, slot)) {
+			g->total.returned += g->slots[slot].state == FPH_SLOT_HINT;
+			fph_guest_settle(g, slot);
+		}
 		g->progress = true;
 		g->ring_full = false;
 	}
@@ -229,7 +232,7 @@ static int watch(struct guest *g, uint64_t now_us)
 	uint64_t idle;
 	int rc;
 
-	if (g->progress || fph_vq_drv_in_flight(&g->vq) == 0 || now_us < g->progress_us) {
+	if (g->progress || !g->vq.chains || now_us < g->progress_us) {
 		g->progress = false;
 		g->stalled = false;
 		g->progress_us = g->kick_us = now_us;

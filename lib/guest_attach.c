@@ -4,8 +4,9 @@
 #include "opts.h"
 #include "shm.h"
 
-#define RING_MIN    4u /* START, STOP, and room for hints between them */
-#define STATS_BYTES (FPH_GUEST_STATS_MAX * FPH_STAT_BYTES)
+#define RING_MIN	  4u /* START, STOP, and room for hints between them */
+#define BATCH_MAX	  256u
+#define STATS_BYTES	  (FPH_GUEST_STATS_MAX * FPH_STAT_BYTES)
 #define DEFAULT_REKICK_US 100000u
 #define DEFAULT_STALL_US  10000000u
 
@@ -49,6 +50,8 @@ static int check_opts(const struct fph_guest_opts *o)
 	if (o->layout > FPH_LAYOUT_SPEC_FIXED ||
 	    (o->flags & ~(FPH_GUEST_EARLY_REUSE | FPH_GUEST_POISON)))
 		return -EINVAL;
+	if (o->batch > BATCH_MAX || (o->refuse & ~FPH_VQ_FEATURES))
+		return -EINVAL;
 	if (o->stat_count > FPH_GUEST_STATS_MAX || (o->stat_count && !o->stats))
 		return -EINVAL;
 	return 0;
@@ -77,6 +80,8 @@ int fph_guest_init(struct fph_guest *guest, const struct fph_guest_opts *opts)
 	g->stall_us = o.stall_us ? o.stall_us : DEFAULT_STALL_US;
 	g->stats = o.stats;
 	g->stat_count = o.stat_count;
+	g->batch = o.batch ? o.batch : 1;
+	g->refuse = o.refuse;
 	g->returned_head = FPH_NO_SLOT;
 	g->total.size = sizeof(g->total);
 	return 0;
@@ -88,10 +93,12 @@ int fph_guest_init(struct fph_guest *guest, const struct fph_guest_opts *opts)
 static void take_all_back(struct guest *g)
 {
 	if (g->placed) {
-		while (fph_vq_drv_withdraw(&g->vq) != FPH_NO_SLOT)
+		uint16_t slot, count;
+
+		while (fph_vq_drv_withdraw(&g->vq, &slot, &count))
 			;
 		for (uint16_t i = 0; i < g->vq.size; i++) {
-			unsigned state = g->slots[i].state & ~(unsigned)FPH_SLOT_SHOWN;
+			unsigned state = g->slots[i].state & FPH_SLOT_KIND;
 
 			if (state == FPH_SLOT_HINT || state == FPH_SLOT_MESSAGE)
 				fph_guest_settle(g, i);
@@ -149,7 +156,8 @@ static int add_status(struct guest *g, uint8_t *status, uint8_t bit)
 static int negotiate(struct guest *g, uint8_t *status, uint64_t *offered, uint64_t *accepted)
 {
 	uint64_t want = FPH_F_VERSION_1 | FPH_F_FREE_PAGE_HINT | FPH_F_STATS_VQ |
-			FPH_F_MUST_TELL_HOST; /* BF-1, G-17 */
+			FPH_F_MUST_TELL_HOST | /* BF-1, G-17 */
+			(FPH_VQ_FEATURES & ~g->refuse);
 	uint8_t now = 0;
 	int rc = BUS(g, features, offered);
 
@@ -214,7 +222,8 @@ static int place_stats(struct guest *g)
 		return rc;
 	if (max < STATS_RING)
 		return -EOPNOTSUPP;
-	fph_vq_drv_place(&g->stats_vq, g->stats_slots, base + ring, g->ring.gpa + ring, STATS_RING);
+	fph_vq_drv_place(&g->stats_vq, g->stats_slots, base + ring, g->ring.gpa + ring,
+			 STATS_RING, g->vq.format, 1);
 	g->stats_hva = base + buffer;
 	g->stats_gpa = g->ring.gpa + buffer;
 	return BUS(g, vq_enable, g->stats_queue, &g->stats_vq.place);
@@ -229,7 +238,8 @@ static int place_queues(struct guest *g, uint64_t offered, uint64_t accepted)
 		return rc;
 	g->placed = true;
 	g->returned_head = FPH_NO_SLOT;
-	fph_vq_drv_place(&g->vq, g->slots, g->ring.hva, g->ring.gpa, size);
+	fph_vq_drv_place(&g->vq, g->slots, g->ring.hva, g->ring.gpa, size,
+			 fph_vq_format(accepted), g->batch);
 	rc = BUS(g, vq_enable, g->hint_queue, &g->vq.place);
 	if (rc == 0 && (accepted & FPH_F_STATS_VQ))
 		rc = place_stats(g);
@@ -313,14 +323,14 @@ int fph_guest_serve_stats(struct guest *g)
 	static const struct fph_stat unknown = { UINT64_MAX, FPH_STAT_FREE };
 	struct fph_fault fault = { 0 };
 	uint32_t n = g->stat_count ? g->stat_count : 1;
-	uint16_t slot;
+	uint16_t slot, count;
 	int rc;
 
 	if (!g->stats_hva)
 		return 0;
 	if (g->stats_kick_owed)
 		return ring_for_stats(g);
-	rc = fph_vq_drv_reap(&g->stats_vq, &slot, &fault);
+	rc = fph_vq_drv_reap(&g->stats_vq, &slot, &count, &fault);
 	if (rc < 0) {
 		fault.queue = g->stats_queue;
 		g->fault = g->fault.rule ? g->fault : fault;

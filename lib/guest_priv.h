@@ -23,7 +23,9 @@ struct guest {
 	uint32_t stat_count;
 	uint32_t flags;
 	uint32_t poison;
+	uint64_t refuse;
 	uint16_t ring_size;
+	uint16_t batch;
 	enum fph_vq_layout layout;
 
 	uint8_t state;	  /* enum fph_guest_state; assigned in fph_guest_move() only */

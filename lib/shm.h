@@ -38,6 +38,11 @@ static inline uint32_t fph_ld32(const void *p)
 	return FPH_LE32(__atomic_load_n((const uint32_t *)p, __ATOMIC_RELAXED));
 }
 
+static inline uint32_t fph_ld32_acquire(const void *p)
+{
+	return FPH_LE32(__atomic_load_n((const uint32_t *)p, __ATOMIC_ACQUIRE));
+}
+
 static inline uint64_t fph_ld64(const void *p)
 {
 #if UINTPTR_MAX > 0xffffffffu
@@ -63,6 +68,11 @@ static inline void fph_st16_release(void *p, uint16_t v)
 static inline void fph_st32(void *p, uint32_t v)
 {
 	__atomic_store_n((uint32_t *)p, FPH_LE32(v), __ATOMIC_RELAXED);
+}
+
+static inline void fph_st32_release(void *p, uint32_t v)
+{
+	__atomic_store_n((uint32_t *)p, FPH_LE32(v), __ATOMIC_RELEASE);
 }
 
 static inline void fph_st64(void *p, uint64_t v)

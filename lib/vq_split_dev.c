@@ -1,81 +1,26 @@
 /* SPDX-License-Identifier: MIT */
-#include "err.h"
-#include "shm.h"
-#include "vq.h"
+#include "vq_dev.h"
 
-/* Where the part is mapped, or NULL unless it lies in one region that may be written. */
-static unsigned char *ring_part(const struct fph_mem *mem, uint64_t gpa, uint32_t len)
+static unsigned char *used_entry(const struct fph_vq_dev *vq, uint16_t counter)
 {
-	struct fph_range range = { gpa, len }, piece;
-	int region;
-
-	if (gpa + (len - 1) < gpa)
-		return NULL;
-	region = fph_mem_piece(mem, &range, &piece);
-	if (region < 0 || piece.gpa != gpa || piece.len != len)
-		return NULL;
-	if (mem->regions[region].flags & FPH_REGION_READONLY)
-		return NULL;
-	return fph_mem_at(mem, gpa, len);
+	return vq->device + 4 + 8 * (size_t)(counter & (vq->size - 1));
 }
 
-static bool map_parts(struct fph_vq_dev *vq, const struct fph_mem *mem,
-		      const struct fph_vq_place *place)
+/* Nothing was written into the buffers: the used length is 0.  V-8 */
+static void write_used(const struct fph_vq_dev *vq, uint16_t counter, uint16_t head)
 {
-	unsigned char *desc = ring_part(mem, place->desc, FPH_DESC_BYTES * (uint32_t)place->size);
-	unsigned char *avail = ring_part(mem, place->driver, FPH_AVAIL_BYTES(place->size));
-	unsigned char *used = ring_part(mem, place->device, FPH_USED_BYTES(place->size));
+	unsigned char *entry = used_entry(vq, counter);
 
-	if (!desc || !avail || !used)
-		return false;
-	vq->desc = desc;
-	vq->avail = avail;
-	vq->used = used;
-	return true;
+	fph_st32(entry, head);
+	fph_st32(entry + 4, 0);
 }
 
-enum fph_rule fph_vq_dev_enable(struct fph_vq_dev *vq, const struct fph_mem *mem,
-				const struct fph_vq_place *place, uint16_t max)
-{
-	struct fph_vq_dev fresh = { .place = *place };
-
-	if (place->size == 0 || (place->size & (place->size - 1)) || place->size > max)
-		return FPH_RULE_RING_SIZE;
-	if ((place->desc & 15) || (place->driver & 1) || (place->device & 3))
-		return FPH_RULE_RING_ALIGN;
-	if (!map_parts(&fresh, mem, place))
-		return FPH_RULE_RING_MEMORY;
-
-	fresh.size = place->size;
-	fresh.seen = fresh.next = fresh.done = fresh.used_idx = place->index;
-	*vq = fresh;
-	fph_st16(vq->used, 0); /* V-17; whoever had the queue before may have been silent */
-	return FPH_RULE_NONE;
-}
-
-enum fph_rule fph_vq_dev_move(struct fph_vq_dev *vq, const struct fph_mem *mem)
-{
-	return map_parts(vq, mem, &vq->place) ? FPH_RULE_NONE : FPH_RULE_RING_GONE;
-}
-
-static bool touches(const struct fph_range *range, uint64_t gpa, uint32_t len)
-{
-	return gpa - range->gpa < range->len || range->gpa - gpa < len;
-}
-
-bool fph_vq_dev_covers(const struct fph_vq_dev *vq, const struct fph_range *range)
-{
-	return vq->size && (touches(range, vq->place.desc, FPH_DESC_BYTES * (uint32_t)vq->size) ||
-			    touches(range, vq->place.driver, FPH_AVAIL_BYTES(vq->size)) ||
-			    touches(range, vq->place.device, FPH_USED_BYTES(vq->size)));
-}
-
-int fph_vq_dev_look(struct fph_vq_dev *vq, struct fph_fault *fault)
+int fph_vq_split_look(struct fph_vq_dev *vq, struct fph_fault *fault)
 {
 	/* Barrier A: pairs with A in fph_vq_drv_publish(). */
-	uint16_t idx = fph_ld16_acquire(vq->avail + 2);
+	uint16_t idx = fph_ld16_acquire(vq->driver + 2);
 	uint16_t waiting = (uint16_t)(idx - vq->next);
-	uint16_t in_hand = (uint16_t)(vq->next - vq->used_idx);
+	uint16_t in_hand = (uint16_t)(vq->next - vq->used);
 
 	/* A ring holds `size` chains, whether waiting or not yet returned.  V-6 */
 	if ((uint32_t)waiting + in_hand > vq->size)
@@ -84,108 +29,124 @@ int fph_vq_dev_look(struct fph_vq_dev *vq, struct fph_fault *fault)
 	return waiting;
 }
 
-/* Begin the walk of the next chain.  Returns 1, 0 or -EPROTO. */
-static int begin(struct fph_vq_dev *vq, struct fph_fault *fault)
+static uint16_t head_at(const struct fph_vq_dev *vq, uint16_t counter)
+{
+	return fph_ld16(vq->driver + 4 + 2 * (size_t)(counter & (vq->size - 1)));
+}
+
+int fph_vq_split_begin(struct fph_vq_dev *vq, struct fph_fault *fault)
 {
 	uint16_t head;
 
 	if (vq->next == vq->seen) {
-		int waiting = fph_vq_dev_look(vq, fault);
+		int waiting = fph_vq_split_look(vq, fault);
 
 		if (waiting <= 0)
 			return waiting;
 	}
-	head = fph_ld16(vq->avail + 4 + 2 * (size_t)(vq->next & (vq->size - 1)));
+	head = vq->peeked ? vq->peeked_id : head_at(vq, vq->next);
 	if (head >= vq->size)
 		return fph_fault_at(fault, FPH_RULE_HEAD_RANGE, vq->next, head);
 	vq->next++;
 	vq->head = vq->follow = head;
 	vq->budget = vq->size;
+	vq->table_len = 0;
 	vq->in_chain = true;
 	vq->writable = false;
+	vq->stale_chain = vq->stale > 0;
+	vq->stale = (uint16_t)(vq->stale - vq->stale_chain);
 	return 1;
+}
+
+/* The one copy: 16 bytes into locals, and nothing is read again.  (TOCTOU) */
+static struct fph_vq_desc load(const struct fph_vq_dev *vq, uint16_t index)
+{
+	const unsigned char *at = vq->desc + FPH_DESC_BYTES * (size_t)index;
+	uint64_t rest = fph_ld64(at + 8);
+
+	return (struct fph_vq_desc){
+		.gpa = fph_ld64(at),
+		.len = (uint32_t)rest,
+		.flags = (uint16_t)(rest >> 32),
+		.next = (uint16_t)(rest >> 48),
+	};
+}
+
+void fph_vq_split_fetch(struct fph_vq_dev *vq, struct fph_vq_desc *desc)
+{
+	*desc = vq->peeked ? vq->peek : load(vq, vq->follow);
+	vq->peeked = false;
 }
 
 /* The used entry is the device's until used.idx moves, so it may be written early. */
-static void finish(struct fph_vq_dev *vq)
+void fph_vq_split_finish(struct fph_vq_dev *vq)
 {
-	unsigned char *entry = vq->used + 4 + 8 * (size_t)(vq->done & (vq->size - 1));
-
-	fph_st32(entry, vq->head);
-	fph_st32(entry + 4, 0); /* nothing was written into the buffers.  V-8 */
-	vq->done++;
-	vq->in_chain = false;
+	if (!vq->format.in_order)
+		write_used(vq, (uint16_t)(vq->next - 1), vq->head);
 }
 
-int fph_vq_dev_next(struct fph_vq_dev *vq, struct fph_vq_buf *buf, struct fph_fault *fault)
+uint32_t fph_vq_split_take(struct fph_vq_dev *vq, const struct fph_vq_window *window,
+			   struct fph_range *out, uint32_t max)
 {
-	const unsigned char *desc;
-	uint64_t gpa, rest;
-	uint16_t index, flags, follow;
-	uint32_t len;
-	bool first = !vq->in_chain;
+	struct fph_fault fault;
+	uint16_t waiting = (uint16_t)(vq->seen - vq->next);
+	uint16_t head = vq->last_id, id = vq->last_id;
+	uint32_t n;
 
-	if (first) {
-		int begun = begin(vq, fault);
+	if (!waiting) {
+		int now = fph_vq_split_look(vq, &fault);
 
-		if (begun <= 0)
-			return begun;
+		waiting = now > 0 ? (uint16_t)now : 0;
 	}
-	index = vq->follow;
-	if (vq->budget-- == 0)
-		return fph_fault_at(fault, FPH_RULE_CHAIN_LONG, index, vq->size);
+	max = max < waiting ? max : waiting;
+	for (n = 0; n < max; n++) {
+		struct fph_vq_desc desc = { 0 };
 
-	/* The one copy: 16 bytes into locals, and nothing is read again.  (TOCTOU) */
-	desc = vq->desc + FPH_DESC_BYTES * (size_t)index;
-	gpa = fph_ld64(desc);
-	rest = fph_ld64(desc + 8);
-	len = (uint32_t)rest;
-	flags = (uint16_t)(rest >> 32);
-	follow = (uint16_t)(rest >> 48);
-
-	if (flags & FPH_DESC_INDIRECT)
-		return fph_fault_at(fault, FPH_RULE_INDIRECT, index, flags);
-	if (len == 0)
-		return fph_fault_at(fault, FPH_RULE_BUFFER_EMPTY, index, gpa);
-	if (gpa + (len - 1) < gpa)
-		return fph_fault_at(fault, FPH_RULE_BUFFER_WRAP, index, gpa);
-	if (flags & FPH_DESC_WRITE)
-		vq->writable = true;
-	else if (vq->writable)
-		return fph_fault_at(fault, FPH_RULE_CHAIN_ORDER, index, flags);
-	if ((flags & FPH_DESC_NEXT) && follow >= vq->size)
-		return fph_fault_at(fault, FPH_RULE_NEXT_RANGE, index, follow);
-
-	buf->gpa = gpa;
-	buf->len = len;
-	buf->writable = flags & FPH_DESC_WRITE;
-	buf->first = first;
-	buf->last = !(flags & FPH_DESC_NEXT);
-	vq->follow = follow;
-	if (buf->last)
-		finish(vq);
-	return 1;
+		id = head_at(vq, vq->next);
+		if (id < vq->size)
+			desc = load(vq, id);
+		if (desc.flags != FPH_DESC_WRITE || !fph_vq_fits(window, desc.gpa, desc.len)) {
+			vq->peeked = true;
+			vq->peeked_id = id;
+			vq->peek = desc;
+			break;
+		}
+		out[n].gpa = desc.gpa;
+		out[n].len = desc.len;
+		if (!vq->format.in_order)
+			write_used(vq, vq->next, id);
+		vq->next++;
+		vq->before_id = head;
+		head = id;
+	}
+	if (n == 0)
+		return 0;
+	vq->last_id = head;
+	vq->done = vq->next;
+	vq->before = (uint16_t)(vq->next - 1);
+	return n;
 }
 
-int fph_vq_dev_return(struct fph_vq_dev *vq, uint16_t upto)
+int fph_vq_split_return(struct fph_vq_dev *vq, uint16_t upto, uint16_t id)
 {
-	if (upto == vq->used_idx)
-		return -EAGAIN;
-	vq->used_idx = upto;
+	uint16_t old = vq->used;
+
+	if (vq->format.in_order) /* V-13: one entry for all */
+		write_used(vq, old, id);
+	vq->used = upto;
 	/* Barrier B: pairs with B in fph_vq_drv_reap(). */
-	fph_st16_release(vq->used + 2, upto);
+	fph_st16_release(vq->device + 2, upto);
 	/* Barrier D: pairs with D in fph_vq_drv_interrupt(). */
 	fph_full_barrier();
-	return !(fph_ld16(vq->avail) & FPH_RING_SILENT); /* V-15 */
+	if (vq->format.event_idx) /* V-15 */
+		return fph_event_passed(fph_ld16(vq->driver + 4 + 2 * (size_t)vq->size), upto, old);
+	return !(fph_ld16(vq->driver) & FPH_RING_SILENT);
 }
 
-void fph_vq_dev_doorbell(struct fph_vq_dev *vq, bool on)
+void fph_vq_split_doorbell(struct fph_vq_dev *vq, bool on)
 {
-	if (vq->silent == !on)
-		return;
-	vq->silent = !on;
-	fph_st16(vq->used, (uint16_t)(on ? 0 : FPH_RING_SILENT)); /* V-17 */
-	/* Barrier C: pairs with C in fph_vq_drv_publish(). */
-	if (on)
-		fph_full_barrier();
+	if (!vq->format.event_idx)
+		fph_st16(vq->device, (uint16_t)(on ? 0 : FPH_RING_SILENT)); /* V-17 */
+	else if (on) /* behind the driver it rings no bell, so off needs no store */
+		fph_st16(vq->device + 4 + 8 * (size_t)vq->size, vq->seen);
 }

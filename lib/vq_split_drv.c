@@ -1,146 +1,116 @@
 /* SPDX-License-Identifier: MIT */
-#include "err.h"
-#include "shm.h"
-#include "vq.h"
+#include "vq_drv.h"
 
-/* V-1: the used ring is aligned to 4 behind an available ring that ends at 2 modulo 4. */
-static uint32_t used_offset(uint16_t size)
+static unsigned char *desc_at(const struct fph_vq_drv *vq, uint16_t index)
 {
-	return (FPH_DESC_BYTES * (uint32_t)size + FPH_AVAIL_BYTES(size) + 3u) & ~3u;
+	return vq->desc + FPH_DESC_BYTES * (size_t)index;
 }
 
-uint32_t fph_vq_drv_bytes(uint16_t size)
+/*
+ * In order descriptors are taken in their order (V-12).  Else a chain stands at its
+ * slots' descriptors, so that the id of a used entry is its first slot.
+ */
+static uint16_t head_of(const struct fph_vq_drv *vq, uint16_t first)
 {
-	return (used_offset(size) + FPH_USED_BYTES(size) + 15u) & ~15u;
+	return fph_vq_slot_at(vq, vq->format.in_order ? vq->desc_queued : first);
 }
 
-void fph_vq_drv_place(struct fph_vq_drv *vq, struct fph_guest_slot *slots, unsigned char *hva,
-		      uint64_t gpa, uint16_t size)
+static void put_table(struct fph_vq_drv *vq, uint16_t first, uint16_t count, uint16_t head)
 {
-	uint32_t avail = FPH_DESC_BYTES * (uint32_t)size;
-	struct fph_vq_drv fresh = {
-		.desc = hva,
-		.avail = hva + avail,
-		.used = hva + used_offset(size),
-		.slots = slots,
-		.place = { gpa, gpa + avail, gpa + used_offset(size), size, 0 },
-		.size = size,
-		.free_count = size,
-		.newest = FPH_NO_SLOT,
+	size_t offset = FPH_DESC_BYTES * (size_t)fph_vq_slot_at(vq, first);
+	struct fph_guest_slot table = {
+		.gpa = vq->table_gpa + offset,
+		.len = FPH_DESC_BYTES * (uint32_t)count,
 	};
 
-	/* V-16: flags and indices begin at 0, whatever the memory held. */
-	for (uint32_t i = 0; i < fph_vq_drv_bytes(size); i += 4)
-		fph_st32(hva + i, 0);
-	for (uint16_t i = 0; i < size; i++) {
-		slots[i].state = FPH_SLOT_FREE;
-		slots[i].next = i + 1 < size ? (uint16_t)(i + 1) : FPH_NO_SLOT;
+	for (uint16_t i = 0; i < count; i++) {
+		const struct fph_guest_slot
+			*slot = &vq->slots[fph_vq_slot_at(vq, (uint16_t)(first + i))];
+		bool last = i + 1 == count;
+
+		fph_vq_put_split(vq->table + offset + FPH_DESC_BYTES * (size_t)i, slot,
+				 (uint16_t)(fph_vq_flags(slot) | (last ? 0 : FPH_DESC_NEXT)),
+				 last ? 0 : (uint16_t)(i + 1));
 	}
-	*vq = fresh;
+	fph_vq_put_split(desc_at(vq, head), &table, FPH_DESC_INDIRECT, 0);
 }
 
-uint16_t fph_vq_drv_slot(const struct fph_vq_drv *vq)
+static void put_row(struct fph_vq_drv *vq, uint16_t first, uint16_t count, uint16_t head)
 {
-	return vq->free_head;
+	for (uint16_t i = 0; i < count; i++) {
+		const struct fph_guest_slot
+			*slot = &vq->slots[fph_vq_slot_at(vq, (uint16_t)(first + i))];
+		uint16_t index = fph_vq_slot_at(vq, (uint16_t)(head + i));
+		bool last = i + 1 == count;
+
+		/* V-12: the next is the one behind it */
+		fph_vq_put_split(desc_at(vq, index), slot,
+				 (uint16_t)(fph_vq_flags(slot) | (last ? 0 : FPH_DESC_NEXT)),
+				 last ? 0 : fph_vq_slot_at(vq, (uint16_t)(index + 1)));
+	}
 }
 
-void fph_vq_drv_add(struct fph_vq_drv *vq, uint64_t gpa, uint32_t len, enum fph_slot_state state)
+void fph_vq_split_queue(struct fph_vq_drv *vq, uint16_t first, uint16_t count)
 {
-	uint16_t i = vq->free_head;
-	struct fph_guest_slot *slot = &vq->slots[i];
-	unsigned char *desc = vq->desc + FPH_DESC_BYTES * (size_t)i;
-	uint64_t flags = state == FPH_SLOT_HINT ? FPH_DESC_WRITE : 0;
+	unsigned char *entry = vq->driver + 4 + 2 * (size_t)fph_vq_slot_at(vq, vq->queued);
+	uint16_t head = head_of(vq, first);
 
-	vq->free_head = slot->next;
-	vq->free_count--;
-	slot->gpa = gpa;
-	slot->len = len;
-	slot->state = (uint16_t)state;
-
-	fph_st64(desc, gpa);
-	fph_st64(desc + 8, len | flags << 32);
-	fph_st16(vq->avail + 4 + 2 * (size_t)(vq->queued & (vq->size - 1)), i);
-	slot->next = vq->newest;
-	vq->newest = i;
+	if (fph_vq_is_table(vq, count))
+		put_table(vq, first, count, head);
+	else
+		put_row(vq, first, count, head);
+	/*
+	 * Entries and heads mostly go round in step, and then the entry holds that head
+	 * since the last time round: the line stays where the device has it.
+	 */
+	if (fph_vq_slot_at(vq, (uint16_t)(head - vq->queued)) != vq->skew) {
+		vq->skew = fph_vq_slot_at(vq, (uint16_t)(head - vq->queued));
+		vq->in_step = 0;
+	}
+	if (vq->in_step < vq->size) {
+		vq->in_step++;
+		fph_st16(entry, head);
+	}
 	vq->queued++;
+	vq->desc_queued = (uint16_t)(vq->desc_queued + fph_vq_descs(vq, count));
 }
 
-uint16_t fph_vq_drv_withdraw(struct fph_vq_drv *vq)
+bool fph_vq_split_publish(struct fph_vq_drv *vq)
 {
-	uint16_t slot = vq->newest;
+	uint16_t old = vq->published;
 
-	if (slot == FPH_NO_SLOT)
-		return slot;
-	vq->newest = vq->slots[slot].next;
-	vq->queued--;
-	return slot;
-}
-
-void fph_vq_drv_free(struct fph_vq_drv *vq, uint16_t slot)
-{
-	vq->slots[slot].state = FPH_SLOT_FREE;
-	vq->slots[slot].next = vq->free_head;
-	vq->free_head = slot;
-	vq->free_count++;
-}
-
-int fph_vq_drv_publish(struct fph_vq_drv *vq)
-{
-	if (vq->published == vq->queued)
-		return -EAGAIN;
-	while (vq->newest != FPH_NO_SLOT) {
-		struct fph_guest_slot *slot = &vq->slots[vq->newest];
-
-		vq->newest = slot->next;
-		slot->state |= FPH_SLOT_SHOWN;
-	}
-	vq->published = vq->queued;
-	/* Barrier A: pairs with A in fph_vq_dev_look().  V-7 */
-	fph_st16_release(vq->avail + 2, vq->published);
+	/* Barrier A: pairs with A in fph_vq_split_look().  V-7 */
+	fph_st16_release(vq->driver + 2, vq->queued);
 	/* Barrier C: pairs with C in fph_vq_dev_doorbell().  V-7 */
 	fph_full_barrier();
-	return !(fph_ld16(vq->used) & FPH_RING_SILENT); /* V-16 */
+	if (vq->format.event_idx) /* V-16 */
+		return fph_event_passed(fph_ld16(vq->device + 4 + 8 * (size_t)vq->size), vq->queued,
+					old);
+	return !(fph_ld16(vq->device) & FPH_RING_SILENT);
 }
 
-int fph_vq_drv_reap(struct fph_vq_drv *vq, uint16_t *slot, struct fph_fault *fault)
+int fph_vq_split_used(struct fph_vq_drv *vq, struct fph_vq_used *used, struct fph_fault *fault)
 {
 	const unsigned char *entry;
-	struct fph_guest_slot *s;
-	uint32_t id, len;
-	/* Barrier B: pairs with B in fph_vq_dev_return(). */
-	uint16_t idx = fph_ld16_acquire(vq->used + 2);
+	/* Barrier B: pairs with B in fph_vq_split_return(). */
+	uint16_t idx = fph_ld16_acquire(vq->device + 2);
 
+	if ((uint16_t)(idx - vq->reaped) > vq->chains)
+		return fph_fault_at(fault, FPH_RULE_USED_AHEAD, vq->reaped, idx);
 	if (idx == vq->reaped)
 		return 0;
-	if ((uint16_t)(idx - vq->reaped) > fph_vq_drv_in_flight(vq))
-		return fph_fault_at(fault, FPH_RULE_USED_AHEAD, vq->reaped, idx);
-
-	entry = vq->used + 4 + 8 * (size_t)(vq->reaped & (vq->size - 1));
-	id = fph_ld32(entry);
-	len = fph_ld32(entry + 4);
-	if (id >= vq->size || !(vq->slots[id].state & FPH_SLOT_SHOWN))
-		return fph_fault_at(fault, FPH_RULE_USED_ID, vq->reaped, id);
-	s = &vq->slots[id];
-	/*
-	 * The length is used for nothing (G20).  Old devices report 1 even for a
-	 * buffer they only read, so just what cannot be true is refused.
-	 */
-	if (len > s->len)
-		return fph_fault_at(fault, FPH_RULE_USED_LEN, id, len);
-
-	s->state &= (uint16_t)~FPH_SLOT_SHOWN;
-	vq->reaped++;
-	*slot = (uint16_t)id;
+	entry = vq->device + 4 + 8 * (size_t)fph_vq_slot_at(vq, vq->reaped);
+	used->most = (uint16_t)(idx - vq->reaped);
+	used->id = fph_ld32(entry);
+	used->len = fph_ld32(entry + 4);
 	return 1;
 }
 
-void fph_vq_drv_interrupt(struct fph_vq_drv *vq, bool on)
+void fph_vq_split_interrupt(struct fph_vq_drv *vq, bool on)
 {
-	if (vq->silent == !on)
-		return;
-	vq->silent = !on;
-	fph_st16(vq->avail, (uint16_t)(on ? 0 : FPH_RING_SILENT)); /* V-14 */
-	/* Barrier D: pairs with D in fph_vq_dev_return(). */
-	if (on)
-		fph_full_barrier();
+	if (vq->format.event_idx) /* V-14: behind the device it asks for none */
+		fph_st16(vq->driver + 4 + 2 * (size_t)vq->size,
+			 (uint16_t)(on ? vq->reaped : vq->reaped - 1));
+	else
+		fph_st16(vq->driver, (uint16_t)(on ? 0 : FPH_RING_SILENT));
 }

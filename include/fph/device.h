@@ -50,8 +50,9 @@ struct fph_device_opts {
 
 	/*
 	 * Features to offer besides VERSION_1, STATS_VQ and FREE_PAGE_HINT, out of
-	 * MUST_TELL_HOST, DEFLATE_ON_OOM, PAGE_POISON, PAGE_REPORTING and, where the
-	 * transport can reset a queue (virtio-mmio can), RING_RESET; and those of
+	 * MUST_TELL_HOST, DEFLATE_ON_OOM, PAGE_POISON, PAGE_REPORTING; of the ring's
+	 * formats INDIRECT_DESC, EVENT_IDX, RING_PACKED, IN_ORDER; and, where the
+	 * transport can reset a queue (virtio-mmio can), RING_RESET.  And those of
 	 * STATS_VQ and FREE_PAGE_HINT to leave out.  FPH_F_*
 	 */
 	uint64_t offer;

@@ -25,6 +25,10 @@ extern "C" {
 	X(CHAIN_LONG, "chain loops or is longer than the ring", "2.7.5.2 (V-5)")                   \
 	X(CHAIN_ORDER, "device-readable buffer behind a device-writable one", "2.7.4.2 (V-3)")     \
 	X(INDIRECT, "indirect descriptor without negotiation", "2.7.5.3.1 (V-10)")                 \
+	X(TABLE_NESTED, "indirect descriptor in a table or among others", "2.7.5.3.1 (V-10)")      \
+	X(TABLE_SIZE, "indirect table is empty, no multiple of 16, or too long", "2.7.5.3 (V-10)") \
+	X(TABLE_MEMORY, "indirect table is not in guest memory", "2.7.5.3 (V-10)")                 \
+	X(CHAIN_TORN, "chain reaches past what was made available", "2.8.13 (P-7)")                \
 	X(BUFFER_EMPTY, "buffer of no bytes", "2.7.5")                                             \
 	X(BUFFER_WRAP, "buffer runs past the end of the address space", "2.7.5")                   \
 	X(BUFFER_MEMORY, "buffer that must be read is not in guest memory", "2.7.5")               \

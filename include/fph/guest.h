@@ -73,6 +73,18 @@ struct fph_guest_opts {
 	 */
 	const struct fph_stat *stats;
 	uint32_t stat_count;
+
+	/*
+	 * Ranges to put into one chain, 0 to 256; 0 means 1, which every device takes.
+	 * Devices that look at a chain's first buffer only lose the others: QEMU before 6.2,
+	 * Firecracker.  They share one ring entry if INDIRECT_DESC is negotiated.
+	 */
+	uint16_t batch;
+	/*
+	 * Features never to accept, of those that say how the rings look: INDIRECT_DESC,
+	 * EVENT_IDX, RING_PACKED, IN_ORDER.  FPH_F_*
+	 */
+	uint64_t refuse;
 };
 #define FPH_GUEST_OPTS_INIT FPH_SIZED_INIT(struct fph_guest_opts)
 

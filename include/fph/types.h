@@ -51,10 +51,14 @@ struct fph_range {
 /* One virtqueue, as the driver placed it.  Addresses are guest-physical. */
 struct fph_vq_place {
 	uint64_t desc;	 /* descriptor table */
-	uint64_t driver; /* split: available ring */
-	uint64_t device; /* split: used ring */
-	uint16_t size;	 /* entries, a power of two */
-	uint16_t index;	 /* where both rings resume; 0 for a new queue */
+	uint64_t driver; /* available ring; packed: driver event suppression */
+	uint64_t device; /* used ring; packed: device event suppression */
+	uint16_t size;	 /* entries; split: a power of two */
+	/*
+	 * Where both rings resume; 0 for a new queue.  Packed: the position of a
+	 * descriptor, and in bit 15 whether the wrap counter is the other one.
+	 */
+	uint16_t index;
 };
 
 /*

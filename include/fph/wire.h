@@ -20,7 +20,11 @@
 #define FPH_F_FREE_PAGE_HINT (UINT64_C(1) << 3)
 #define FPH_F_PAGE_POISON    (UINT64_C(1) << 4)
 #define FPH_F_PAGE_REPORTING (UINT64_C(1) << 5)
+#define FPH_F_INDIRECT_DESC  (UINT64_C(1) << 28)
+#define FPH_F_EVENT_IDX	     (UINT64_C(1) << 29)
 #define FPH_F_VERSION_1	     (UINT64_C(1) << 32)
+#define FPH_F_RING_PACKED    (UINT64_C(1) << 34)
+#define FPH_F_IN_ORDER	     (UINT64_C(1) << 35)
 #define FPH_F_RING_RESET     (UINT64_C(1) << 40)
 
 /* Device status.  2.1 */

@@ -301,7 +301,9 @@ Test(hostile_device, row_52_features_that_contradict_each_other)
 	r.dev.offered = ~UINT64_C(0) & ~FPH_F_PAGE_POISON;
 	rig_guest(&r);
 	cr_expect_eq(fph_guest_attach(&r.l.guest), 0);
-	cr_expect_eq(r.dev.accepted, RAW_FEATURES | FPH_F_MUST_TELL_HOST);
+	cr_expect_eq(r.dev.accepted, RAW_FEATURES | FPH_F_MUST_TELL_HOST | FPH_F_INDIRECT_DESC |
+					     FPH_F_EVENT_IDX | FPH_F_RING_PACKED |
+					     FPH_F_IN_ORDER);
 }
 
 static int features_change(struct raw_device *d, const char *verb)

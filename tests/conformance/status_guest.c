@@ -31,7 +31,7 @@ Test(status_guest, g1_g14_guest_comes_up_in_order)
 			 "bus vq_enable[3] size 16 desc 0x100000 driver 0x100100 device 0x100128 "
 			 "index 0\n"
 			 "bus vq_max[2] -> 256\n"
-			 "bus vq_enable[2] size 2 desc 0x1001f0 driver 0x100210 device 0x10021c "
+			 "bus vq_enable[2] size 2 desc 0x1002f0 driver 0x100310 device 0x10031c "
 			 "index 0\n"
 			 "bus set_config[12] 4: dd cc bb aa\n"
 			 "bus set_status 0x0f\n"

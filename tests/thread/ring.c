@@ -82,13 +82,13 @@ static void show(uint64_t n)
 static bool reap(uint64_t n)
 {
 	struct fph_fault fault;
-	uint16_t slot;
-	int rc = fph_vq_drv_reap(&drv, &slot, &fault);
+	uint16_t slot, count;
+	int rc = fph_vq_drv_reap(&drv, &slot, &count, &fault);
 
 	MUST(rc >= 0);
 	if (rc == 0)
 		return false;
-	MUST(*content(buffer_gpa(slot)) == ~n);
+	MUST(count == 1 && *content(buffer_gpa(slot)) == ~n);
 	fph_vq_drv_free(&drv, slot);
 	return true;
 }
@@ -158,7 +158,7 @@ static void *stream_out(void *arg)
 		else
 			sched_yield();
 		if (n % 2 == 0)
-			fph_vq_dev_return(&dev, dev.done);
+			fph_vq_dev_return(&dev, false);
 	}
 	return arg;
 }
@@ -175,29 +175,39 @@ static void *pong(void *arg)
 		}
 		fph_vq_dev_doorbell(&dev, false);
 		n++;
-		if (fph_vq_dev_return(&dev, dev.done) == 1)
+		if (fph_vq_dev_return(&dev, false) == 1)
 			ring_bell(&interrupt);
 		pause_for(n % 7);
 	}
 	return arg;
 }
 
-static void run(const char *what, void (*driver)(void), void *(*device)(void *))
+static void run(const char *what, void (*driver)(void), void *(*device)(void *),
+		struct fph_vq_format format)
 {
 	pthread_t thread;
 
-	fph_vq_drv_place(&drv, slots, ram, GPA, SIZE);
-	MUST(fph_vq_dev_enable(&dev, &mem, &drv.place, SIZE) == FPH_RULE_NONE);
+	fph_vq_drv_place(&drv, slots, ram, GPA, SIZE, format, 1);
+	MUST(fph_vq_dev_enable(&dev, &mem, &drv.place, SIZE, format) == FPH_RULE_NONE);
 	MUST(pthread_create(&thread, NULL, device, NULL) == 0);
 	driver();
 	MUST(pthread_join(thread, NULL) == 0);
 	MUST(drv.free_count == SIZE);
-	printf("%u buffers, %s\n", BUFFERS, what);
+	printf("%u buffers, %s%s%s%s\n", BUFFERS, what, format.packed ? ", packed" : ", split",
+	       format.event_idx ? ", event idx" : "", format.in_order ? ", in order" : "");
 }
 
 int main(void)
 {
-	run("polling", stream_in, stream_out);
-	run("sleeping and waking", ping, pong);
+	for (unsigned f = 0; f < 8; f++) {
+		struct fph_vq_format format = {
+			.packed = f & 1,
+			.event_idx = f & 2,
+			.in_order = f & 4,
+		};
+
+		run("polling", stream_in, stream_out, format);
+		run("sleeping and waking", ping, pong, format);
+	}
 	return 0;
 }

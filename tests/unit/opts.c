@@ -176,10 +176,10 @@ static const struct {
 	{ "offer STATS_VQ", FPH_F_STATS_VQ, 0, 0, 0, 0, -EINVAL },
 	{ "offer FREE_PAGE_HINT", FPH_F_FREE_PAGE_HINT, 0, 0, 0, 0, -EINVAL },
 	{ "offer bit 6", 1u << 6, 0, 0, 0, 0, -EINVAL }, /* A5-8 */
-	{ "offer INDIRECT_DESC", 1u << 28, 0, 0, 0, 0, -EINVAL },
+	{ "offer ANY_LAYOUT", 1u << 27, 0, 0, 0, 0, -EINVAL },
 	{ "offer bit 30", 1u << 30, 0, 0, 0, 0, -EINVAL },
 	{ "offer bit 63", UINT64_C(1) << 63, 0, 0, 0, 0, -EINVAL },
-	{ "offer RING_PACKED", UINT64_C(1) << 34, 0, 0, 0, 0, -EINVAL },
+	{ "offer SR_IOV", UINT64_C(1) << 37, 0, 0, 0, 0, -EINVAL },
 	{ "withhold VERSION_1", 0, FPH_F_VERSION_1, 0, 0, 0, -EINVAL },
 	{ "withhold PAGE_POISON", 0, FPH_F_PAGE_POISON, 0, 0, 0, -EINVAL },
 	{ "withhold bit 7", 0, 1u << 7, 0, 0, 0, -EINVAL },
@@ -346,9 +346,9 @@ Test(opts, ring_bytes_are_known_for_every_allowed_size)
 	for (unsigned n = 4; n <= 32768; n *= 2) {
 		size_t bytes = fph_guest_ring_bytes((uint16_t)n);
 
-		/* Two rings and a word for each entry, and the statistics. */
-		cr_expect_geq(bytes, 16 * n + 6 + 2 * n + 6 + 8 * n + 4 * n, "%u", n);
-		cr_expect_leq(bytes, 16 * n + 6 + 2 * n + 6 + 8 * n + 4 * n + 512, "%u", n);
+		/* Two rings, a word and a table's entry for each, and the statistics. */
+		cr_expect_geq(bytes, 32 * n + 6 + 2 * n + 6 + 8 * n + 4 * n, "%u", n);
+		cr_expect_leq(bytes, 32 * n + 6 + 2 * n + 6 + 8 * n + 4 * n + 512, "%u", n);
 	}
 }
 

@@ -82,7 +82,7 @@ Test(vq_place, a_ring_is_enabled_only_where_it_may_stand)
 
 		memset(&fresh, 0, sizeof(fresh));
 		memset(&zero, 0, sizeof(zero));
-		cr_expect_eq(fph_vq_dev_enable(&fresh, &ram.mem, &places[i].place, 16),
+		cr_expect_eq(fph_vq_dev_enable(&fresh, &ram.mem, &places[i].place, 16, (struct fph_vq_format){ 0 }),
 			     places[i].rule, "%s", places[i].what);
 		if (places[i].rule)
 			cr_expect_arr_eq(&fresh, &zero, sizeof(zero), "%s: changed",
@@ -97,6 +97,6 @@ Test(vq_place, the_limit_is_the_callers)
 	struct fph_vq_place place = { RAM_HIGH, RAM_LOW, RAM_LOW + 0x20000, 32768, 0 };
 	struct fph_vq_dev large;
 
-	cr_expect_eq(fph_vq_dev_enable(&large, &ram.mem, &place, 32768), FPH_RULE_NONE);
-	cr_expect_eq(fph_vq_dev_enable(&large, &ram.mem, &place, 16384), FPH_RULE_RING_SIZE);
+	cr_expect_eq(fph_vq_dev_enable(&large, &ram.mem, &place, 32768, (struct fph_vq_format){ 0 }), FPH_RULE_NONE);
+	cr_expect_eq(fph_vq_dev_enable(&large, &ram.mem, &place, 16384, (struct fph_vq_format){ 0 }), FPH_RULE_RING_SIZE);
 }

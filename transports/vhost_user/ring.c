@@ -51,16 +51,22 @@ static void kicked(void *ctx)
 
 /* ------------------------------------------------------------ start and stop */
 
+static bool is_packed(const struct fph_vhost_user *vu)
+{
+	return fph_device_features(&vu->device) & FPH_F_RING_PACKED;
+}
+
 static bool place_of(const struct vu_ring *ring, struct fph_vq_place *place)
 {
 	const struct fph_vhost_user *vu = ring->vu;
 	uint64_t n = ring->num;
+	uint64_t driver = is_packed(vu) ? 4 : 6 + 2 * n, device = is_packed(vu) ? 4 : 6 + 8 * n;
 
 	place->size = ring->num;
 	place->index = ring->base;
 	return fph_vu_to_gpa(vu, ring->addr.desc, 16 * n, &place->desc) &&
-	       fph_vu_to_gpa(vu, ring->addr.avail, 6 + 2 * n, &place->driver) &&
-	       fph_vu_to_gpa(vu, ring->addr.used, 6 + 8 * n, &place->device);
+	       fph_vu_to_gpa(vu, ring->addr.avail, driver, &place->driver) &&
+	       fph_vu_to_gpa(vu, ring->addr.used, device, &place->device);
 }
 
 void fph_vu_look_at_rings(struct fph_vhost_user *vu)
@@ -228,16 +234,23 @@ enum vu_outcome fph_vu_set_addr(struct fph_vhost_user *vu)
 	return update(ring);
 }
 
+/*
+ * Of a packed ring it is the position in the low half, and that of the used descriptors
+ * in the high half, each with its wrap counter, which begins as 1.
+ */
+#define PACKED_START 0x8000u
+
 enum vu_outcome fph_vu_set_base(struct fph_vhost_user *vu)
 {
 	struct vu_ring *ring = still_ring_of(vu, vu->msg.body.state.index);
+	uint32_t num = vu->msg.body.state.num;
 
 	if (!ring)
 		return VU_REFUSED;
-	if (vu->msg.body.state.num > UINT16_MAX)
-		return fph_vu_refuse(vu, "SET_VRING_BASE: ring %u at %u", ring->index,
-				     vu->msg.body.state.num);
-	ring->base = (uint16_t)vu->msg.body.state.num;
+	if (num > UINT16_MAX && !is_packed(vu))
+		return fph_vu_refuse(vu, "SET_VRING_BASE: ring %u at %u", ring->index, num);
+	/* What was not returned is processed again. */
+	ring->base = is_packed(vu) ? (uint16_t)(num >> 16 ^ PACKED_START) : (uint16_t)num;
 	ring->known |= RING_BASE;
 	return update(ring);
 }
@@ -253,6 +266,8 @@ enum vu_outcome fph_vu_get_base(struct fph_vhost_user *vu)
 	forget_kick(ring);
 	update(ring);
 	answer = (struct vu_ring_state){ ring->index, ring->base };
+	if (is_packed(vu))
+		answer.num = (ring->base ^ PACKED_START) * 0x10001u;
 	return fph_vu_reply(vu, &answer, sizeof(answer));
 }
 
@@ -321,7 +336,8 @@ enum vu_outcome fph_vu_set_call(struct fph_vhost_user *vu)
 		forget_call(ring);
 		return VU_DONE;
 	}
-	/* User-mode Linux brings a socket, everybody else an eventfd.  A pipe may raise SIGPIPE. */
+	/* User-mode Linux brings a socket, everybody else an eventfd.  A pipe may raise
+	 * SIGPIPE. */
 	kind = fph_fd_kind(fd);
 	if (kind != 0 && kind != S_IFSOCK)
 		return fph_vu_refuse(vu, "SET_VRING_CALL: neither eventfd nor socket for ring %u",

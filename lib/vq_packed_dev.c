@@ -1,0 +1,192 @@
+/* SPDX-License-Identifier: MIT */
+#include "vq_dev.h"
+
+#define AVAIL_MASK (FPH_DESC_AVAIL | FPH_DESC_USED)
+
+static unsigned char *desc_at(const struct fph_vq_dev *vq, uint16_t pos)
+{
+	return vq->desc + FPH_DESC_BYTES * (size_t)(pos & ~FPH_WRAP & 0xffff);
+}
+
+#define OTHER_FLAGS (FPH_DESC_NEXT | FPH_DESC_WRITE | FPH_DESC_INDIRECT)
+
+/*
+ * Is the descriptor at pos available?  Then its id, and a copy: 16 bytes into locals, and
+ * nothing is read again.  (TOCTOU)
+ */
+static bool load(const struct fph_vq_dev *vq, uint16_t pos, uint16_t *id, struct fph_vq_desc *desc)
+{
+	const unsigned char *at = desc_at(vq, pos);
+	/* Barrier A: pairs with A in fph_vq_packed_publish().  P-4 */
+	uint32_t word = fph_ld32_acquire(at + 12);
+
+	if ((word >> 16 & AVAIL_MASK) != fph_avail_flags(pos))
+		return false;
+	*id = (uint16_t)word;
+	desc->gpa = fph_ld64(at);
+	desc->len = fph_ld32(at + 8);
+	desc->flags = (uint16_t)(word >> 16) & OTHER_FLAGS;
+	return true;
+}
+
+/* The ring holds no more than `size`; who shows more shows what is ours.  P-5 */
+static uint16_t room(const struct fph_vq_dev *vq)
+{
+	return (uint16_t)(vq->size - (uint16_t)(vq->next - vq->used));
+}
+
+/* Have a copy of the next descriptor, if it is available. */
+static bool peek(struct fph_vq_dev *vq)
+{
+	if (!vq->peeked && room(vq))
+		vq->peeked = load(vq, vq->next_pos, &vq->peeked_id, &vq->peek);
+	return vq->peeked;
+}
+
+bool fph_vq_packed_look(struct fph_vq_dev *vq)
+{
+	return peek(vq);
+}
+
+int fph_vq_packed_count(struct fph_vq_dev *vq)
+{
+	uint16_t pos = vq->next_pos, max = room(vq);
+	int n = peek(vq);
+
+	while (n > 0 && n < max) {
+		struct fph_vq_desc desc;
+		uint16_t id;
+
+		pos = fph_pos_add(pos, 1, vq->size);
+		if (!load(vq, pos, &id, &desc))
+			break;
+		n++;
+	}
+	return n;
+}
+
+int fph_vq_packed_begin(struct fph_vq_dev *vq)
+{
+	if (!peek(vq))
+		return 0;
+	vq->follow = vq->next_pos & (uint16_t)~FPH_WRAP;
+	vq->budget = vq->size;
+	vq->table_len = 0;
+	vq->in_chain = true;
+	vq->writable = false;
+	vq->stale_chain = vq->stale > 0;
+	return 1;
+}
+
+static void step(struct fph_vq_dev *vq)
+{
+	vq->next_pos = fph_pos_add(vq->next_pos, 1, vq->size);
+	vq->next++;
+}
+
+int fph_vq_packed_fetch(struct fph_vq_dev *vq, struct fph_vq_desc *desc, struct fph_fault *fault)
+{
+	if (!peek(vq))
+		return fph_fault_at(fault, FPH_RULE_CHAIN_TORN, vq->follow, vq->size);
+	vq->peeked = false;
+	*desc = vq->peek;
+	vq->head = vq->peeked_id; /* the last of the list counts.  P-8 */
+	step(vq);
+	vq->stale = (uint16_t)(vq->stale - (vq->stale > 0));
+	desc->next = vq->next_pos & (uint16_t)~FPH_WRAP;
+	return 1;
+}
+
+uint32_t fph_vq_packed_take(struct fph_vq_dev *vq, const struct fph_vq_window *window,
+			    struct fph_range *out, uint32_t max)
+{
+	uint16_t space = room(vq);
+	uint32_t n;
+
+	max = max < space ? max : space;
+	for (n = 0; n < max; n++) {
+		struct fph_vq_desc desc;
+		uint16_t id;
+
+		if (!load(vq, vq->next_pos, &id, &desc))
+			break;
+		if (desc.flags != FPH_DESC_WRITE || !fph_vq_fits(window, desc.gpa, desc.len)) {
+			vq->peeked = true;
+			vq->peeked_id = id;
+			vq->peek = desc;
+			break;
+		}
+		out[n].gpa = desc.gpa;
+		out[n].len = desc.len;
+		vq->before_id = vq->last_id;
+		vq->last_id = id;
+		step(vq);
+	}
+	if (n == 0)
+		return 0;
+	vq->done = vq->next;
+	vq->before = (uint16_t)(vq->next - 1);
+	return n;
+}
+
+/* The end of the chain at *pos: its id goes to *id.  Moves *pos behind it. */
+static uint16_t skip_chain(const struct fph_vq_dev *vq, uint16_t *pos, uint16_t max, uint16_t *id)
+{
+	uint16_t n = 0;
+	uint32_t word;
+
+	do {
+		word = fph_ld32(desc_at(vq, *pos) + 12);
+		*pos = fph_pos_add(*pos, 1, vq->size);
+		n++;
+	} while ((word >> 16 & FPH_DESC_NEXT) && n < max);
+	*id = (uint16_t)word;
+	return n;
+}
+
+/*
+ * The length means nothing without the WRITE flag (P-11), and nothing was written into
+ * the buffers.
+ */
+static void write_used(const struct fph_vq_dev *vq, uint16_t pos, uint16_t id, bool last)
+{
+	unsigned char *at = desc_at(vq, pos);
+
+	fph_st32(at + 8, 0);
+	if (last) /* Barrier B: pairs with B in fph_vq_drv_reap(). */
+		fph_st32_release(at + 12, id | (uint32_t)fph_used_flags(pos) << 16);
+	else
+		fph_st32(at + 12, id | (uint32_t)fph_used_flags(pos) << 16);
+}
+
+int fph_vq_packed_return(struct fph_vq_dev *vq, uint16_t upto, uint16_t id)
+{
+	uint16_t n = (uint16_t)(upto - vq->used), left = n;
+	uint16_t first = vq->used_pos, first_id = id, pos = first;
+	uint32_t event;
+
+	if (!vq->format.in_order) { /* P-11: else one entry for all */
+		/* The first becomes the driver's last, and all the others with it. */
+		left = (uint16_t)(left - skip_chain(vq, &pos, left, &first_id));
+		while (left) {
+			uint16_t at = pos, its;
+
+			left = (uint16_t)(left - skip_chain(vq, &pos, left, &its));
+			write_used(vq, at, its, false);
+		}
+	}
+	write_used(vq, first, first_id, true);
+	vq->used = upto;
+	vq->used_pos = fph_pos_add(first, n, vq->size);
+	/* Barrier D: pairs with D in fph_vq_drv_interrupt(). */
+	fph_full_barrier();
+	event = fph_ld32(vq->driver);
+	return fph_event_wanted(event, vq->used_pos, n, vq->size);
+}
+
+void fph_vq_packed_doorbell(struct fph_vq_dev *vq, bool on)
+{
+	uint32_t how = vq->format.event_idx ? FPH_EVENT_AT : FPH_EVENT_ENABLE; /* P-12 */
+
+	fph_st32(vq->device, vq->next_pos | (on ? how : FPH_EVENT_DISABLE) << 16);
+}

@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: MIT */
+#include "vq_drv.h"
+
+#define USED_MASK (FPH_DESC_AVAIL | FPH_DESC_USED)
+
+static unsigned char *desc_at(const struct fph_vq_drv *vq, uint16_t pos)
+{
+	return vq->desc + FPH_DESC_BYTES * (size_t)(pos & ~FPH_WRAP & 0xffff);
+}
+
+/*
+ * Write the next descriptor.  The first that is queued keeps its old flags, so that
+ * the device, which goes in order, sees none of those behind it either.
+ */
+static void put(struct fph_vq_drv *vq, uint64_t gpa, uint32_t len, uint16_t id, uint16_t flags)
+{
+	unsigned char *at = desc_at(vq, vq->queued_pos);
+
+	flags |= fph_avail_flags(vq->queued_pos);
+	fph_st64(at, gpa);
+	fph_st32(at + 8, len);
+	if (vq->queued == vq->published) {
+		vq->first_flags = flags;
+		vq->first_id = id;
+	} else {
+		fph_st32(at + 12, id | (uint32_t)flags << 16);
+	}
+	vq->queued++;
+	vq->queued_pos = fph_pos_add(vq->queued_pos, 1, vq->size);
+}
+
+static void put_table(struct fph_vq_drv *vq, uint16_t first, uint16_t count)
+{
+	uint16_t id = fph_vq_slot_at(vq, first);
+	size_t offset = FPH_DESC_BYTES * (size_t)id;
+
+	for (uint16_t i = 0; i < count; i++) {
+		const struct fph_guest_slot *slot = &vq->slots[id + i];
+		unsigned char *at = vq->table + offset + FPH_DESC_BYTES * (size_t)i;
+
+		fph_st64(at, slot->gpa);
+		fph_st32(at + 8, slot->len);
+		fph_st32(at + 12, (uint32_t)fph_vq_flags(slot) << 16); /* P-10 */
+	}
+	put(vq, vq->table_gpa + offset, FPH_DESC_BYTES * (uint32_t)count, id, FPH_DESC_INDIRECT);
+}
+
+void fph_vq_packed_queue(struct fph_vq_drv *vq, uint16_t first, uint16_t count)
+{
+	uint16_t id = fph_vq_slot_at(vq, first);
+
+	if (fph_vq_is_table(vq, count)) {
+		put_table(vq, first, count);
+		return;
+	}
+	for (uint16_t i = 0; i < count; i++) {
+		const struct fph_guest_slot
+			*slot = &vq->slots[fph_vq_slot_at(vq, (uint16_t)(first + i))];
+
+		/* P-8: the id counts in the last; it stands in all */
+		put(vq, slot->gpa, slot->len, id,
+		    (uint16_t)(fph_vq_flags(slot) | (i + 1 == count ? 0 : FPH_DESC_NEXT)));
+	}
+}
+
+bool fph_vq_packed_publish(struct fph_vq_drv *vq)
+{
+	uint16_t n = (uint16_t)(vq->queued - vq->published);
+
+	/* Barrier A: pairs with A in load(), vq_packed_dev.c.  P-7, P-13 */
+	fph_st32_release(desc_at(vq, vq->published_pos) + 12,
+			 vq->first_id | (uint32_t)vq->first_flags << 16);
+	/* Barrier C: pairs with C in fph_vq_dev_doorbell().  P-13 */
+	fph_full_barrier();
+	return fph_event_wanted(fph_ld32(vq->device), vq->queued_pos, n, vq->size);
+}
+
+/* What is taken back must not look available when the first of it is shown one day. */
+void fph_vq_packed_withdraw(struct fph_vq_drv *vq)
+{
+	uint16_t pos = vq->published_pos;
+
+	for (uint16_t n = (uint16_t)(vq->queued - vq->published); n; n--) {
+		fph_st32(desc_at(vq, pos) + 12, (uint32_t)fph_used_flags(pos ^ FPH_WRAP) << 16);
+		pos = fph_pos_add(pos, 1, vq->size);
+	}
+}
+
+int fph_vq_packed_used(struct fph_vq_drv *vq, struct fph_vq_used *used)
+{
+	const unsigned char *at = desc_at(vq, vq->reaped_pos);
+	/* Barrier B: pairs with B in write_used(), vq_packed_dev.c.  P-5 */
+	uint32_t word = fph_ld32_acquire(at + 12);
+
+	if ((word >> 16 & USED_MASK) != fph_used_flags(vq->reaped_pos))
+		return 0;
+	used->most = vq->chains;
+	used->id = word & 0xffff;
+	used->len = word >> 16 & FPH_DESC_WRITE ? fph_ld32(at + 8) : 0; /* P-11 */
+	return 1;
+}
+
+void fph_vq_packed_interrupt(struct fph_vq_drv *vq, bool on)
+{
+	uint32_t how = vq->format.event_idx ? FPH_EVENT_AT : FPH_EVENT_ENABLE; /* P-12 */
+
+	fph_st32(vq->driver, vq->reaped_pos | (on ? how : FPH_EVENT_DISABLE) << 16);
+}
