@@ -7,6 +7,8 @@
 _Static_assert(sizeof(struct guest) <= sizeof(struct fph_guest), "the box is too small");
 _Static_assert(_Alignof(struct guest) <= _Alignof(struct fph_guest), "the box is misaligned");
 
+#define REAP_BATCH 64u
+
 #define STATS_0_1 (offsetof(struct fph_guest_stats, resets) + sizeof(uint64_t))
 
 /* ------------------------------------------------------------ the round's state */
@@ -193,18 +195,30 @@ int fph_guest_look(struct guest *g)
 
 /* ------------------------------------------------------------ returned buffers */
 
+static void take_back(struct guest *g, uint16_t slot)
+{
+	g->total.returned += g->slots[slot].state == FPH_SLOT_HINT;
+	fph_guest_settle(g, slot);
+}
+
 static int reap(struct guest *g)
 {
 	struct fph_fault fault = { 0 };
-	uint16_t slot, count;
+	uint16_t slots[REAP_BATCH], slot, count;
+	uint16_t before = g->vq.chains;
+	uint32_t n;
 	int rc;
 
 	/* Bounded: what is reaped was in flight, and nothing is shown meanwhile. */
-	while ((rc = fph_vq_drv_reap(&g->vq, &slot, &count, &fault)) > 0) {
-		for (; count; count--, slot = slot_behind(g, slot)) {
-			g->total.returned += g->slots[slot].state == FPH_SLOT_HINT;
-			fph_guest_settle(g, slot);
-		}
+	do {
+		while ((n = fph_vq_drv_reap_plain(&g->vq, slots, REAP_BATCH)) > 0)
+			for (uint32_t i = 0; i < n; i++)
+				take_back(g, slots[i]);
+		rc = fph_vq_drv_reap(&g->vq, &slot, &count, &fault);
+		for (count = rc > 0 ? count : 0; count; count--, slot = slot_behind(g, slot))
+			take_back(g, slot);
+	} while (rc > 0);
+	if (g->vq.chains != before) {
 		g->progress = true;
 		g->ring_full = false;
 	}
@@ -288,6 +302,8 @@ int fph_guest_hint(struct fph_guest *guest, const struct fph_range *pages, size_
 {
 	struct guest *g = guest_of(guest);
 	uint16_t keep = 1; /* for STOP (G9) */
+	uint32_t room, taken;
+	uint64_t bytes = 0;
 	size_t i;
 	int rc = usable(g);
 
@@ -316,12 +332,14 @@ int fph_guest_hint(struct fph_guest *guest, const struct fph_range *pages, size_
 		g->total.rounds++;
 		queue_message(g, g->seen); /* BH-2 */
 	}
-	for (i = 0; i < n && g->vq.free_count > 1; i++) {
-		fph_vq_drv_add(&g->vq, pages[i].gpa, (uint32_t)pages[i].len, FPH_SLOT_HINT);
-		g->held += pages[i].len;
-		g->total.hints++;
-		g->total.bytes += pages[i].len;
-	}
+	/* One slot is kept for STOP (G9). */
+	room = g->vq.free_count - 1u;
+	taken = fph_vq_drv_add_hints(&g->vq, pages, n < room ? (uint32_t)n : room);
+	for (i = 0; i < taken; i++)
+		bytes += pages[i].len;
+	g->held += bytes;
+	g->total.hints += taken;
+	g->total.bytes += bytes;
 	if (i < n) {
 		g->ring_full = true;
 		g->total.full++;

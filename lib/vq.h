@@ -316,6 +316,11 @@ void fph_vq_drv_place(struct fph_vq_drv *vq, struct fph_guest_slot *slots, unsig
  * by fph_vq_drv_slot().  Not shown before publish.
  */
 void fph_vq_drv_add(struct fph_vq_drv *vq, uint64_t gpa, uint32_t len, enum fph_slot_state state);
+/*
+ * The same for hints, as many as there are free slots for, in chains of one as long as no
+ * more are wanted.  Returns how many.
+ */
+uint32_t fph_vq_drv_add_hints(struct fph_vq_drv *vq, const struct fph_range *pages, uint32_t n);
 /* The slot that the next add will use, in a chain of its own. */
 uint16_t fph_vq_drv_slot(struct fph_vq_drv *vq);
 /*
@@ -323,7 +328,11 @@ uint16_t fph_vq_drv_slot(struct fph_vq_drv *vq);
  * its slots as reap does, or false: that was all.
  */
 bool fph_vq_drv_withdraw(struct fph_vq_drv *vq, uint16_t *slot, uint16_t *count);
-void fph_vq_drv_free(struct fph_vq_drv *vq, uint16_t slot);
+static inline void fph_vq_drv_free(struct fph_vq_drv *vq, uint16_t slot)
+{
+	vq->slots[slot].state = FPH_SLOT_FREE;
+	vq->free_count++;
+}
 /*
  * Show all that is queued.  Returns 1 (ring the doorbell), 0 (the device does not
  * want it), or -EAGAIN (nothing was queued).
@@ -335,6 +344,11 @@ int fph_vq_drv_publish(struct fph_vq_drv *vq);
  */
 int fph_vq_drv_reap(struct fph_vq_drv *vq, uint16_t *slot, uint16_t *count,
 		    struct fph_fault *fault);
+/*
+ * The same in bulk, as long as chains have one slot and nothing about them is odd; what
+ * ended it is left to fph_vq_drv_reap().  Returns how many slots.
+ */
+uint32_t fph_vq_drv_reap_plain(struct fph_vq_drv *vq, uint16_t *slots, uint32_t max);
 /* Ask the device not to interrupt, or to do so; after the latter, reap once more. */
 void fph_vq_drv_interrupt(struct fph_vq_drv *vq, bool on);
 

@@ -66,17 +66,6 @@ static uint16_t count_of(const struct fph_vq_drv *vq, uint16_t slot)
 	return vq->slots[slot].state / FPH_SLOT_COUNT;
 }
 
-/* The chain goes behind all others. */
-static void line_up(struct fph_vq_drv *vq, uint16_t slot)
-{
-	if (vq->unseen == FPH_NO_SLOT)
-		vq->unseen = slot;
-	if (vq->newest != FPH_NO_SLOT)
-		vq->slots[vq->newest].next = slot;
-	vq->newest = slot;
-	vq->slots[slot].next = FPH_NO_SLOT;
-}
-
 /* Write the chain in the making, if there is one. */
 static void close_chain(struct fph_vq_drv *vq)
 {
@@ -85,7 +74,7 @@ static void close_chain(struct fph_vq_drv *vq)
 	if (count == 0)
 		return;
 	slot_at(vq, vq->open)->state |= (uint16_t)(FPH_SLOT_COUNT * count);
-	line_up(vq, fph_vq_slot_at(vq, vq->open));
+	fph_vq_line_up(vq, fph_vq_slot_at(vq, vq->open));
 	if (vq->format.packed)
 		fph_vq_packed_queue(vq, vq->open, count);
 	else
@@ -133,10 +122,20 @@ void fph_vq_drv_add(struct fph_vq_drv *vq, uint64_t gpa, uint32_t len, enum fph_
 		close_chain(vq);
 }
 
-void fph_vq_drv_free(struct fph_vq_drv *vq, uint16_t slot)
+uint32_t fph_vq_drv_add_hints(struct fph_vq_drv *vq, const struct fph_range *pages, uint32_t n)
 {
-	vq->slots[slot].state = FPH_SLOT_FREE;
-	vq->free_count++;
+	n = n < vq->free_count ? n : vq->free_count;
+	if (vq->batch > 1) {
+		for (uint32_t i = 0; i < n; i++)
+			fph_vq_drv_add(vq, pages[i].gpa, (uint32_t)pages[i].len, FPH_SLOT_HINT);
+		return n;
+	}
+	if (vq->format.packed)
+		fph_vq_packed_queue_plain(vq, pages, n);
+	else
+		fph_vq_split_queue_plain(vq, pages, n);
+	vq->open = vq->head;
+	return n;
 }
 
 int fph_vq_drv_publish(struct fph_vq_drv *vq)
@@ -149,7 +148,10 @@ int fph_vq_drv_publish(struct fph_vq_drv *vq)
 	if (vq->oldest == FPH_NO_SLOT)
 		vq->oldest = vq->unseen;
 	for (uint16_t slot = vq->unseen; slot != FPH_NO_SLOT; slot = vq->slots[slot].next) {
-		for (uint16_t i = 0; i < count_of(vq, slot); i++)
+		uint16_t count = count_of(vq, slot);
+
+		vq->slots[slot].state |= FPH_SLOT_SHOWN;
+		for (uint16_t i = 1; i < count; i++)
 			slot_at(vq, (uint16_t)(slot + i))->state |= FPH_SLOT_SHOWN;
 		vq->chains++;
 	}
@@ -272,6 +274,30 @@ int fph_vq_drv_reap(struct fph_vq_drv *vq, uint16_t *slot, uint16_t *count, stru
 	vq->reaped_pos = fph_pos_add(vq->reaped_pos, descs, vq->size);
 	*count = n;
 	return 1;
+}
+
+static uint32_t reap_batch(struct fph_vq_drv *vq, uint16_t *slots, uint32_t max)
+{
+	struct fph_vq_used used;
+	struct fph_fault fault;
+	uint32_t n;
+
+	for (n = 0; n < max && vq->batch_left; n++) {
+		if (count_of(vq, vq->oldest) != 1)
+			break;
+		next_in_order(vq, &slots[n], &used, &fault);
+		vq->slots[slots[n]].state &= FPH_SLOT_KIND;
+	}
+	fph_vq_count_plain(vq, n);
+	return n;
+}
+
+uint32_t fph_vq_drv_reap_plain(struct fph_vq_drv *vq, uint16_t *slots, uint32_t max)
+{
+	if (vq->format.in_order)
+		return reap_batch(vq, slots, max);
+	return vq->format.packed ? fph_vq_packed_reap_plain(vq, slots, max) :
+				   fph_vq_split_reap_plain(vq, slots, max);
 }
 
 void fph_vq_drv_interrupt(struct fph_vq_drv *vq, bool on)

@@ -14,9 +14,10 @@ static unsigned char *desc_at(const struct fph_vq_dev *vq, uint16_t pos)
  * Is the descriptor at pos available?  Then its id, and a copy: 16 bytes into locals, and
  * nothing is read again.  (TOCTOU)
  */
-static bool load(const struct fph_vq_dev *vq, uint16_t pos, uint16_t *id, struct fph_vq_desc *desc)
+static inline bool load(const unsigned char *ring, uint16_t pos, uint16_t *id,
+			struct fph_vq_desc *desc)
 {
-	const unsigned char *at = desc_at(vq, pos);
+	const unsigned char *at = ring + FPH_DESC_BYTES * (size_t)(pos & ~FPH_WRAP & 0xffff);
 	/* Barrier A: pairs with A in fph_vq_packed_publish().  P-4 */
 	uint32_t word = fph_ld32_acquire(at + 12);
 
@@ -39,7 +40,7 @@ static uint16_t room(const struct fph_vq_dev *vq)
 static bool peek(struct fph_vq_dev *vq)
 {
 	if (!vq->peeked && room(vq))
-		vq->peeked = load(vq, vq->next_pos, &vq->peeked_id, &vq->peek);
+		vq->peeked = load(vq->desc, vq->next_pos, &vq->peeked_id, &vq->peek);
 	return vq->peeked;
 }
 
@@ -58,7 +59,7 @@ int fph_vq_packed_count(struct fph_vq_dev *vq)
 		uint16_t id;
 
 		pos = fph_pos_add(pos, 1, vq->size);
-		if (!load(vq, pos, &id, &desc))
+		if (!load(vq->desc, pos, &id, &desc))
 			break;
 		n++;
 	}
@@ -97,34 +98,41 @@ int fph_vq_packed_fetch(struct fph_vq_dev *vq, struct fph_vq_desc *desc, struct 
 	return 1;
 }
 
+/* In locals, since the compiler must think that every store to a ring may change *vq. */
 uint32_t fph_vq_packed_take(struct fph_vq_dev *vq, const struct fph_vq_window *window,
 			    struct fph_range *out, uint32_t max)
 {
-	uint16_t space = room(vq);
+	const struct fph_vq_window w = *window;
+	const unsigned char *ring = vq->desc;
+	uint16_t space = room(vq), size = vq->size, pos = vq->next_pos;
+	uint16_t id = vq->last_id, before = id;
 	uint32_t n;
 
 	max = max < space ? max : space;
 	for (n = 0; n < max; n++) {
 		struct fph_vq_desc desc;
-		uint16_t id;
+		uint16_t its;
 
-		if (!load(vq, vq->next_pos, &id, &desc))
+		if (!load(ring, pos, &its, &desc))
 			break;
-		if (desc.flags != FPH_DESC_WRITE || !fph_vq_fits(window, desc.gpa, desc.len)) {
+		if (desc.flags != FPH_DESC_WRITE || !fph_vq_fits(&w, desc.gpa, desc.len)) {
 			vq->peeked = true;
-			vq->peeked_id = id;
+			vq->peeked_id = its;
 			vq->peek = desc;
 			break;
 		}
 		out[n].gpa = desc.gpa;
 		out[n].len = desc.len;
-		vq->before_id = vq->last_id;
-		vq->last_id = id;
-		step(vq);
+		before = id;
+		id = its;
+		pos = fph_pos_add(pos, 1, size);
 	}
 	if (n == 0)
 		return 0;
-	vq->done = vq->next;
+	vq->before_id = before;
+	vq->last_id = id;
+	vq->next_pos = pos;
+	vq->next = vq->done = (uint16_t)(vq->next + n);
 	vq->before = (uint16_t)(vq->next - 1);
 	return n;
 }

@@ -63,6 +63,19 @@ void fph_vq_packed_queue(struct fph_vq_drv *vq, uint16_t first, uint16_t count)
 	}
 }
 
+void fph_vq_packed_queue_plain(struct fph_vq_drv *vq, const struct fph_range *pages, uint32_t n)
+{
+	struct fph_vq_taking t = fph_vq_begin_taking(vq);
+
+	for (uint32_t i = 0; i < n; i++) {
+		uint32_t len = (uint32_t)pages[i].len;
+		uint16_t slot = fph_vq_take(&t, pages[i].gpa, len);
+
+		put(vq, pages[i].gpa, len, slot, FPH_DESC_WRITE);
+	}
+	fph_vq_end_taking(vq, &t, n);
+}
+
 bool fph_vq_packed_publish(struct fph_vq_drv *vq)
 {
 	uint16_t n = (uint16_t)(vq->queued - vq->published);
@@ -98,6 +111,30 @@ int fph_vq_packed_used(struct fph_vq_drv *vq, struct fph_vq_used *used)
 	used->id = word & 0xffff;
 	used->len = word >> 16 & FPH_DESC_WRITE ? fph_ld32(at + 8) : 0; /* P-11 */
 	return 1;
+}
+
+uint32_t fph_vq_packed_reap_plain(struct fph_vq_drv *vq, uint16_t *slots, uint32_t max)
+{
+	struct fph_guest_slot *all = vq->slots;
+	const unsigned char *ring = vq->desc;
+	uint16_t size = vq->size, pos = vq->reaped_pos;
+	uint32_t n;
+
+	max = max < vq->chains ? max : vq->chains;
+	for (n = 0; n < max; n++) {
+		const unsigned char *at = ring + FPH_DESC_BYTES * (size_t)(pos & ~FPH_WRAP & 0xffff);
+		/* Barrier B: pairs with B in write_used(), vq_packed_dev.c.  P-5 */
+		uint32_t word = fph_ld32_acquire(at + 12), id = word & 0xffff;
+
+		if ((word >> 16 & USED_MASK) != fph_used_flags(pos) ||
+		    (word >> 16 & FPH_DESC_WRITE) || id >= size || !fph_vq_is_plain(&all[id]))
+			break;
+		all[id].state &= FPH_SLOT_KIND;
+		slots[n] = (uint16_t)id;
+		pos = fph_pos_add(pos, 1, size);
+	}
+	fph_vq_count_plain(vq, n);
+	return n;
 }
 
 void fph_vq_packed_interrupt(struct fph_vq_drv *vq, bool on)

@@ -1,18 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 #include "vq_dev.h"
 
-static unsigned char *used_entry(const struct fph_vq_dev *vq, uint16_t counter)
-{
-	return vq->device + 4 + 8 * (size_t)(counter & (vq->size - 1));
-}
-
 /* Nothing was written into the buffers: the used length is 0.  V-8 */
-static void write_used(const struct fph_vq_dev *vq, uint16_t counter, uint16_t head)
+static inline void write_used(unsigned char *entries, uint16_t i, uint16_t head)
 {
-	unsigned char *entry = used_entry(vq, counter);
-
-	fph_st32(entry, head);
-	fph_st32(entry + 4, 0);
+	fph_st32(entries + 8 * (size_t)i, head);
+	fph_st32(entries + 8 * (size_t)i + 4, 0);
 }
 
 int fph_vq_split_look(struct fph_vq_dev *vq, struct fph_fault *fault)
@@ -59,9 +52,9 @@ int fph_vq_split_begin(struct fph_vq_dev *vq, struct fph_fault *fault)
 }
 
 /* The one copy: 16 bytes into locals, and nothing is read again.  (TOCTOU) */
-static struct fph_vq_desc load(const struct fph_vq_dev *vq, uint16_t index)
+static inline struct fph_vq_desc load(const unsigned char *table, uint16_t index)
 {
-	const unsigned char *at = vq->desc + FPH_DESC_BYTES * (size_t)index;
+	const unsigned char *at = table + FPH_DESC_BYTES * (size_t)index;
 	uint64_t rest = fph_ld64(at + 8);
 
 	return (struct fph_vq_desc){
@@ -74,7 +67,7 @@ static struct fph_vq_desc load(const struct fph_vq_dev *vq, uint16_t index)
 
 void fph_vq_split_fetch(struct fph_vq_dev *vq, struct fph_vq_desc *desc)
 {
-	*desc = vq->peeked ? vq->peek : load(vq, vq->follow);
+	*desc = vq->peeked ? vq->peek : load(vq->desc, vq->follow);
 	vq->peeked = false;
 }
 
@@ -82,48 +75,54 @@ void fph_vq_split_fetch(struct fph_vq_dev *vq, struct fph_vq_desc *desc)
 void fph_vq_split_finish(struct fph_vq_dev *vq)
 {
 	if (!vq->format.in_order)
-		write_used(vq, (uint16_t)(vq->next - 1), vq->head);
+		write_used(vq->device + 4, (uint16_t)(vq->next - 1) & (uint16_t)(vq->size - 1),
+			   vq->head);
 }
 
+/* In locals, since the compiler must think that every store to a ring may change *vq. */
 uint32_t fph_vq_split_take(struct fph_vq_dev *vq, const struct fph_vq_window *window,
 			   struct fph_range *out, uint32_t max)
 {
-	struct fph_fault fault;
-	uint16_t waiting = (uint16_t)(vq->seen - vq->next);
-	uint16_t head = vq->last_id, id = vq->last_id;
+	const struct fph_vq_window w = *window;
+	const unsigned char *avail = vq->driver + 4, *table = vq->desc;
+	unsigned char *used = vq->device + 4;
+	uint16_t waiting = (uint16_t)(vq->seen - vq->next), next = vq->next, size = vq->size;
+	uint16_t mask = (uint16_t)(size - 1), id = vq->last_id, before = id;
+	bool in_order = vq->format.in_order;
 	uint32_t n;
 
 	if (!waiting) {
+		struct fph_fault fault;
 		int now = fph_vq_split_look(vq, &fault);
 
 		waiting = now > 0 ? (uint16_t)now : 0;
 	}
 	max = max < waiting ? max : waiting;
-	for (n = 0; n < max; n++) {
+	for (n = 0; n < max; n++, next++) {
+		uint16_t head = fph_ld16(avail + 2 * (size_t)(next & mask));
 		struct fph_vq_desc desc = { 0 };
 
-		id = head_at(vq, vq->next);
-		if (id < vq->size)
-			desc = load(vq, id);
-		if (desc.flags != FPH_DESC_WRITE || !fph_vq_fits(window, desc.gpa, desc.len)) {
+		if (head < size)
+			desc = load(table, head);
+		if (desc.flags != FPH_DESC_WRITE || !fph_vq_fits(&w, desc.gpa, desc.len)) {
 			vq->peeked = true;
-			vq->peeked_id = id;
+			vq->peeked_id = head;
 			vq->peek = desc;
 			break;
 		}
 		out[n].gpa = desc.gpa;
 		out[n].len = desc.len;
-		if (!vq->format.in_order)
-			write_used(vq, vq->next, id);
-		vq->next++;
-		vq->before_id = head;
-		head = id;
+		if (!in_order)
+			write_used(used, next & mask, head);
+		before = id;
+		id = head;
 	}
 	if (n == 0)
 		return 0;
-	vq->last_id = head;
-	vq->done = vq->next;
-	vq->before = (uint16_t)(vq->next - 1);
+	vq->before_id = before;
+	vq->last_id = id;
+	vq->next = vq->done = next;
+	vq->before = (uint16_t)(next - 1);
 	return n;
 }
 
@@ -132,7 +131,7 @@ int fph_vq_split_return(struct fph_vq_dev *vq, uint16_t upto, uint16_t id)
 	uint16_t old = vq->used;
 
 	if (vq->format.in_order) /* V-13: one entry for all */
-		write_used(vq, old, id);
+		write_used(vq->device + 4, old & (uint16_t)(vq->size - 1), id);
 	vq->used = upto;
 	/* Barrier B: pairs with B in fph_vq_drv_reap(). */
 	fph_st16_release(vq->device + 2, upto);

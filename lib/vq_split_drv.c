@@ -50,29 +50,56 @@ static void put_row(struct fph_vq_drv *vq, uint16_t first, uint16_t count, uint1
 	}
 }
 
+/*
+ * Entries and heads mostly go round in step, and then the entry holds that head since the
+ * last time round: the line stays where the device has it.
+ */
+static inline void put_entry(struct fph_vq_drv *vq, uint16_t head)
+{
+	uint16_t skew = fph_vq_slot_at(vq, (uint16_t)(head - vq->queued));
+
+	if (skew != vq->skew) {
+		vq->skew = skew;
+		vq->in_step = 0;
+	}
+	if (vq->in_step < vq->size) {
+		vq->in_step++;
+		fph_st16(vq->driver + 4 + 2 * (size_t)fph_vq_slot_at(vq, vq->queued), head);
+	}
+	vq->queued++;
+}
+
 void fph_vq_split_queue(struct fph_vq_drv *vq, uint16_t first, uint16_t count)
 {
-	unsigned char *entry = vq->driver + 4 + 2 * (size_t)fph_vq_slot_at(vq, vq->queued);
 	uint16_t head = head_of(vq, first);
 
 	if (fph_vq_is_table(vq, count))
 		put_table(vq, first, count, head);
 	else
 		put_row(vq, first, count, head);
-	/*
-	 * Entries and heads mostly go round in step, and then the entry holds that head
-	 * since the last time round: the line stays where the device has it.
-	 */
-	if (fph_vq_slot_at(vq, (uint16_t)(head - vq->queued)) != vq->skew) {
-		vq->skew = fph_vq_slot_at(vq, (uint16_t)(head - vq->queued));
-		vq->in_step = 0;
-	}
-	if (vq->in_step < vq->size) {
-		vq->in_step++;
-		fph_st16(entry, head);
-	}
-	vq->queued++;
+	put_entry(vq, head);
 	vq->desc_queued = (uint16_t)(vq->desc_queued + fph_vq_descs(vq, count));
+}
+
+void fph_vq_split_queue_plain(struct fph_vq_drv *vq, const struct fph_range *pages, uint32_t n)
+{
+	struct fph_vq_taking t = fph_vq_begin_taking(vq);
+	unsigned char *table = vq->desc;
+	bool in_order = vq->format.in_order;
+	uint16_t desc = vq->desc_queued;
+
+	for (uint32_t i = 0; i < n; i++, desc++) {
+		uint32_t len = (uint32_t)pages[i].len;
+		uint16_t slot = fph_vq_take(&t, pages[i].gpa, len);
+		uint16_t head = in_order ? desc & t.mask : slot;
+		unsigned char *at = table + FPH_DESC_BYTES * (size_t)head;
+
+		fph_st64(at, pages[i].gpa);
+		fph_st64(at + 8, len | (uint64_t)FPH_DESC_WRITE << 32);
+		put_entry(vq, head);
+	}
+	vq->desc_queued = desc;
+	fph_vq_end_taking(vq, &t, n);
 }
 
 bool fph_vq_split_publish(struct fph_vq_drv *vq)
@@ -104,6 +131,32 @@ int fph_vq_split_used(struct fph_vq_drv *vq, struct fph_vq_used *used, struct fp
 	used->id = fph_ld32(entry);
 	used->len = fph_ld32(entry + 4);
 	return 1;
+}
+
+uint32_t fph_vq_split_reap_plain(struct fph_vq_drv *vq, uint16_t *slots, uint32_t max)
+{
+	/* Barrier B: pairs with B in fph_vq_split_return(). */
+	uint16_t idx = fph_ld16_acquire(vq->device + 2);
+	uint16_t waiting = (uint16_t)(idx - vq->reaped);
+	const unsigned char *used = vq->device + 4;
+	struct fph_guest_slot *all = vq->slots;
+	uint16_t size = vq->size, at = vq->reaped;
+	uint32_t n;
+
+	if (waiting > vq->chains)
+		return 0;
+	max = max < waiting ? max : waiting;
+	for (n = 0; n < max; n++, at++) {
+		const unsigned char *entry = used + 8 * (size_t)(at & (uint16_t)(size - 1));
+		uint32_t id = fph_ld32(entry), len = fph_ld32(entry + 4);
+
+		if (id >= size || !fph_vq_is_plain(&all[id]) || len > all[id].len)
+			break;
+		all[id].state &= FPH_SLOT_KIND;
+		slots[n] = (uint16_t)id;
+	}
+	fph_vq_count_plain(vq, n);
+	return n;
 }
 
 void fph_vq_split_interrupt(struct fph_vq_drv *vq, bool on)
