@@ -27,7 +27,7 @@ static bool is_answered(const struct vm *vm)
 Test(qemu, a_migration_sends_almost_no_page_that_was_hinted)
 {
 	const struct vm_opts opts = { 0 };
-	uint64_t start = now_us();
+	uint64_t start = now_us(), pages;
 	struct outcome plain, hinted;
 	static struct vm vm;
 
@@ -44,12 +44,12 @@ Test(qemu, a_migration_sends_almost_no_page_that_was_hinted)
 	vm_migrate(&vm, SLOW);
 	vm_until(&vm, has_new_round, "an id");
 	vm_until(&vm, is_answered, "the end of the round");
-	cr_expect(vm.pages_hinted == (vm.qemu.ram_bytes - FREE_GPA) / PAGE);
+	pages = vm.pages_hinted; /* another id may come, and with it the same pages */
+	cr_expect(pages == (vm.qemu.ram_bytes - FREE_GPA) / PAGE);
 	hinted = vm_finish(&vm);
 	table_row("with hints", &vm, hinted.unsent, start);
-	cr_expect(hinted.unsent * 100 >= (int64_t)vm.pages_hinted * 99,
-		  "%lu pages hinted, %ld not sent", (unsigned long)vm.pages_hinted,
-		  (long)hinted.unsent);
+	cr_expect(hinted.unsent * 100 >= (int64_t)pages * 99, "%lu pages hinted, %ld not sent",
+		  (unsigned long)pages, (long)hinted.unsent);
 	vm_close(&vm);
 }
 

@@ -8,6 +8,7 @@
 
 #include <fph/guest.h>
 #include <fph/mmio.h>
+#include <fph/pci.h>
 
 #define PAGE	  4096u
 #define MIB	  (UINT64_C(1) << 20)
@@ -31,10 +32,16 @@ struct vm_bus {
 	int (*open)(struct vm *vm, struct fph_bus *bus);
 };
 
-extern const struct vm_bus vm_mmio, vm_mmio_legacy;
+/* microvm; q35 with a transitional function, and with a modern one.  (QEMU's balloon has no MSI-X.) */
+extern const struct vm_bus vm_mmio, vm_pci, vm_pci_modern;
+
+/* That of a test that asks for none: the program says which. */
+#ifndef VM_BUS
+#define VM_BUS vm_mmio
+#endif
 
 struct vm_opts {
-	const struct vm_bus *bus; /* NULL: vm_mmio */
+	const struct vm_bus *bus; /* NULL: VM_BUS */
 	const char *device;	  /* further properties; NULL: "free-page-hint=on" */
 	uint64_t ram;		  /* bytes; 0: 256 MiB */
 	uint16_t ring_size;	  /* 0: 256 */
@@ -62,6 +69,9 @@ struct vm {
 	const struct vm_bus *bus;
 	uint64_t window; /* mmio: where the registers are */
 	struct fph_mmio_driver mmio;
+	uint32_t function; /* pci: as written to port 0xcf8 */
+	uint64_t bars[6];  /* pci: their addresses */
+	struct fph_pci_driver pci;
 	struct fph_bus wire; /* what is under the guest role, and the trace */
 	struct trace trace;
 	struct fph_guest guest;
@@ -120,6 +130,8 @@ void vm_speed(struct vm *vm, uint64_t bytes_per_second);
 struct outcome vm_query(struct vm *vm);
 /* Turns until the migration is over, fast from now on; the machine runs again then. */
 struct outcome vm_finish(struct vm *vm);
+/* Is it over, with the guest in state IDLE? */
+bool vm_has_migrated(struct vm *vm);
 void vm_cancel(struct vm *vm);
 /* A command without arguments. */
 void vm_do(struct vm *vm, const char *command);

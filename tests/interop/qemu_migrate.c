@@ -148,6 +148,17 @@ void vm_dirty(struct vm *vm, uint64_t gpa, uint64_t n)
 			    (unsigned long long)gpa, (unsigned long long)n * PAGE) == 0);
 }
 
+bool vm_has_migrated(struct vm *vm)
+{
+	struct outcome out;
+
+	/* Buffers may be out still: QEMU returns none while its machine stands. */
+	if (!vm_in_state(vm, "IDLE"))
+		return false;
+	out = vm_query(vm);
+	return strcmp(out.status, "active") && strcmp(out.status, "setup");
+}
+
 /* ------------------------------------------------------------ what QEMU shows */
 
 uint32_t vm_shown_id(struct vm *vm)

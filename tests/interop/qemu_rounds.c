@@ -10,23 +10,11 @@
  * at each look at the dirty log, and looks again as long as more is dirty than it could
  * send within its downtime; so memory is written to after every id.
  */
-#define ROUNDS	     120u
-#define TEN_THOUSAND 10000u
-#define DIRTY_GPA    (20 * MIB)
-#define DIRTY_PAGES  2048u
-#define FIRST_PASS   (100 * MIB) /* bytes a second, until QEMU knows its bandwidth */
-#define ROUND_US     UINT64_C(10000000)
-
-static bool migration_is_over(struct vm *vm)
-{
-	struct outcome out;
-
-	/* Buffers may be out still: QEMU returns none while its machine stands. */
-	if (!vm_in_state(vm, "IDLE"))
-		return false;
-	out = vm_query(vm);
-	return strcmp(out.status, "active") && strcmp(out.status, "setup");
-}
+#define ROUNDS	    120u
+#define DIRTY_GPA   (20 * MIB)
+#define DIRTY_PAGES 2048u
+#define FIRST_PASS  (100 * MIB) /* bytes a second, until QEMU knows its bandwidth */
+#define ROUND_US    UINT64_C(10000000)
 
 /* Returns how many ids this migration gave. */
 static uint64_t one_migration(struct vm *vm, uint64_t most)
@@ -43,7 +31,7 @@ static uint64_t one_migration(struct vm *vm, uint64_t most)
 				vm_dirty(vm, DIRTY_GPA, DIRTY_PAGES);
 			if (vm->rounds - before == 3)
 				vm_speed(vm, FAST);
-		} else if (migration_is_over(vm)) {
+		} else if (vm_has_migrated(vm)) {
 			vm_cont(vm);
 			return vm->rounds - before;
 		}
@@ -75,46 +63,5 @@ Test(qemu, many_rounds_and_none_hangs, .timeout = 600)
 		(unsigned long)vm.rounds, (unsigned long)migrations,
 		(unsigned long)vm_stats(&vm).rounds, (unsigned long)vm_stats(&vm).rekicks);
 	table_row("many rounds", &vm, 0, start);
-	vm_close(&vm);
-}
-
-/* An id and its round, unless QEMU was done before we looked; and the end. */
-static void short_migration(struct vm *vm)
-{
-	uint64_t before = vm->rounds, start = now_us();
-
-	vm_migrate(vm, FAST);
-	do {
-		cr_assert(vm_turn(vm) >= 0);
-		cr_assert(now_us() - start < ROUND_US, "round %lu hangs; the guest is %s",
-			  (unsigned long)before + 1, fph_guest_state_name(&vm->guest));
-	} while (!migration_is_over(vm));
-	vm_cont(vm);
-	while (vm->pages.out) {
-		cr_assert(vm_turn(vm) >= 0);
-		cr_assert(now_us() - start < 2 * ROUND_US, "%lu pages are lost in round %lu",
-			  (unsigned long)vm->pages.out, (unsigned long)before + 1);
-	}
-}
-
-/*
- * Of a machine without anything in it: each migration gives an id, and ends at once.
- * QEMU can lose a doorbell (B1); then the guest rings again, which is counted.
- */
-Test(qemu, ten_thousand_rounds_and_none_hangs, .timeout = 1400)
-{
-	const struct vm_opts opts = { .ram = 32 * MIB };
-	uint64_t start = now_us();
-	static struct vm vm;
-
-	vm_open(&vm, &opts);
-	vm_attach(&vm);
-	vm.limit = 4;
-	vm.range = 16;
-	while (vm.rounds < TEN_THOUSAND)
-		short_migration(&vm);
-	cr_expect(vm_stats(&vm).rounds >= TEN_THOUSAND, "answered: %lu",
-		  (unsigned long)vm_stats(&vm).rounds);
-	table_row("10,000 rounds", &vm, 0, start);
 	vm_close(&vm);
 }

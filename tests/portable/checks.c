@@ -5,6 +5,7 @@
 #include <fph/device.h>
 #include <fph/guest.h>
 #include <fph/mmio.h>
+#include <fph/pci.h>
 
 #include <err.h>
 
@@ -42,9 +43,11 @@ static struct world {
 	struct fph_bus inner;
 	struct fph_bus_ops ops;
 	struct fph_vq_place place; /* of the hint queue */
-	bool by_registers;	   /* virtio-mmio between the two */
-	struct fph_mmio_device registers;
-	struct fph_mmio_driver driver;
+	enum { LOOPBACK, MMIO, PCI, WIRES } by; /* what is between the two */
+	struct fph_mmio_device mmio_device;
+	struct fph_mmio_driver mmio_driver;
+	struct fph_pci_device pci_device;
+	struct fph_pci_driver pci_driver;
 } w;
 
 /* The device's own bus, but for one verb: keep where the hint queue was placed. */
@@ -93,26 +96,30 @@ static const unsigned char *avail_desc(unsigned slot)
 static void interrupt(void *ctx)
 {
 	(void)ctx;
-	if (w.by_registers)
-		fph_mmio_device_interrupt(&w.registers);
+	if (w.by == MMIO)
+		fph_mmio_device_interrupt(&w.mmio_device);
+	if (w.by == PCI)
+		fph_pci_device_interrupt(&w.pci_device);
 }
+
+/* ------------------------------------------------------------ virtio-mmio */
 
 static int read_register(void *ctx, uint32_t offset, uint32_t *value)
 {
 	(void)ctx;
-	*value = (uint32_t)fph_mmio_device_read(&w.registers, offset, 4);
+	*value = (uint32_t)fph_mmio_device_read(&w.mmio_device, offset, 4);
 	return 0;
 }
 
 static int write_register(void *ctx, uint32_t offset, uint32_t value)
 {
 	(void)ctx;
-	fph_mmio_device_write(&w.registers, offset, 4, value);
+	fph_mmio_device_write(&w.mmio_device, offset, 4, value);
 	return 0;
 }
 
 /* Put registers between the bus and whoever uses it. */
-static int wire(struct fph_bus *bus)
+static int wire_mmio(struct fph_bus *bus)
 {
 	struct fph_mmio_device_opts device = FPH_MMIO_DEVICE_OPTS_INIT;
 	struct fph_mmio_driver_opts driver = FPH_MMIO_DRIVER_OPTS_INIT;
@@ -120,11 +127,64 @@ static int wire(struct fph_bus *bus)
 	device.bus = *bus;
 	driver.read = read_register;
 	driver.write = write_register;
-	CHECK(fph_mmio_device_init(&w.registers, &device) == 0);
-	CHECK(fph_mmio_driver_init(&w.driver, &driver) == 0);
-	*bus = fph_mmio_driver_bus(&w.driver);
+	CHECK(fph_mmio_device_init(&w.mmio_device, &device) == 0);
+	CHECK(fph_mmio_driver_init(&w.mmio_driver, &driver) == 0);
+	*bus = fph_mmio_driver_bus(&w.mmio_driver);
 	return 0;
 }
+
+/* ------------------------------------------------------------ virtio-pci */
+
+static int config_read(void *ctx, uint32_t offset, uint32_t len, uint32_t *value)
+{
+	(void)ctx;
+	*value = fph_pci_device_config_read(&w.pci_device, offset, len);
+	return 0;
+}
+
+static int config_write(void *ctx, uint32_t offset, uint32_t len, uint32_t value)
+{
+	(void)ctx;
+	fph_pci_device_config_write(&w.pci_device, offset, len, value);
+	return 0;
+}
+
+static int bar_read(void *ctx, uint32_t bar, uint64_t offset, uint32_t len, uint32_t *value)
+{
+	(void)ctx;
+	*value = (uint32_t)fph_pci_device_bar_read(&w.pci_device, bar, offset, len);
+	return 0;
+}
+
+static int bar_write(void *ctx, uint32_t bar, uint64_t offset, uint32_t len, uint32_t value)
+{
+	(void)ctx;
+	fph_pci_device_bar_write(&w.pci_device, bar, offset, len, value);
+	return 0;
+}
+
+/* PC-1, and where a field's first byte stands. */
+static int wire_pci(struct fph_bus *bus)
+{
+	struct fph_pci_device_opts device = FPH_PCI_DEVICE_OPTS_INIT;
+	struct fph_pci_driver_opts driver = FPH_PCI_DRIVER_OPTS_INIT;
+
+	device.bus = *bus;
+	device.vectors = 2;
+	driver.config_read = config_read;
+	driver.config_write = config_write;
+	driver.bar_read = bar_read;
+	driver.bar_write = bar_write;
+	CHECK(fph_pci_device_init(&w.pci_device, &device) == 0);
+	CHECK(fph_pci_device_config_read(&w.pci_device, 0, 4) == 0x10451af4);
+	CHECK(fph_pci_device_config_read(&w.pci_device, 0, 1) == 0xf4);
+	CHECK(fph_pci_driver_init(&w.pci_driver, &driver) == 0);
+	CHECK(fph_pci_driver_msix(&w.pci_driver) != 0);
+	*bus = fph_pci_driver_bus(&w.pci_driver);
+	return 0;
+}
+
+/* ------------------------------------------------------------ the checks */
 
 static int attach(void)
 {
@@ -140,8 +200,10 @@ static int attach(void)
 	w.ops.vq_enable = keep_place;
 	guest.bus.ops = &w.ops;
 	guest.bus.ctx = w.inner.ctx;
-	if (w.by_registers)
-		TRY(wire(&guest.bus));
+	if (w.by == MMIO)
+		TRY(wire_mmio(&guest.bus));
+	if (w.by == PCI)
+		TRY(wire_pci(&guest.bus));
 	guest.ring.gpa = RAM_GPA;
 	guest.ring.len = fph_guest_ring_bytes(RING_SIZE);
 	guest.ring.hva = ram;
@@ -351,8 +413,7 @@ int fph_checks(void)
 {
 	TRY(check_map());
 	TRY(check_bitmap());
-	for (unsigned i = 0; i < 2; i++) {
-		w.by_registers = i;
+	for (w.by = LOOPBACK; w.by < WIRES; w.by++) {
 		TRY(check_round());
 		TRY(check_stop());
 		TRY(check_device_fault());
