@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: MIT */
+#include "ring.h"
+#include <criterion/criterion.h>
+#include <string.h>
+
+void ring_put(struct peer *p, uint64_t gpa, const void *bytes, size_t len)
+{
+	cr_assert(gpa >= RAM_GPA && gpa - RAM_GPA + len <= RAM_BYTES);
+	memcpy(p->ram + (gpa - RAM_GPA), bytes, len);
+}
+
+static uint16_t get16(const struct peer *p, uint64_t gpa)
+{
+	uint16_t value;
+
+	memcpy(&value, p->ram + (gpa - RAM_GPA), sizeof(value));
+	return value;
+}
+
+void ring_negotiate(struct peer *p, uint64_t refused)
+{
+	peer_write(p, 0, 0x14, 1, 0);
+	cr_assert_eq(peer_read(p, 0, 0x14, 1), 0u);
+	peer_write(p, 0, 0x14, 1, 1);
+	peer_write(p, 0, 0x14, 1, 3);
+	for (uint32_t i = 0; i < 2; i++) {
+		uint64_t offered;
+
+		peer_write(p, 0, 0x00, 4, i);
+		offered = peer_read(p, 0, 0x04, 4);
+		peer_write(p, 0, 0x08, 4, i);
+		peer_write(p, 0, 0x0c, 4, offered & ~(refused >> 32 * i));
+	}
+	peer_write(p, 0, 0x14, 1, 0xb);
+	cr_assert_eq(peer_read(p, 0, 0x14, 1), 0xbu);
+}
+
+bool ring_enable(struct peer *p, uint16_t queue, uint64_t desc, uint64_t driver, uint64_t device)
+{
+	const uint64_t parts[] = { desc, driver, device };
+
+	peer_write(p, 0, 0x16, 2, queue);
+	peer_write(p, 0, 0x18, 2, RING);
+	for (uint32_t i = 0; i < 3; i++) {
+		peer_write(p, 0, 0x20 + 8 * i, 4, (uint32_t)parts[i]);
+		peer_write(p, 0, 0x24 + 8 * i, 4, parts[i] >> 32);
+	}
+	if (p->msix)
+		peer_write(p, 0, 0x1a, 2, queue + 1u);
+	peer_write(p, 0, 0x1c, 2, 1);
+	return peer_read(p, 0, 0x1c, 2);
+}
+
+void ring_up(struct peer *p)
+{
+	uint16_t n = (uint16_t)peer_read(p, 0, 0x12, 2);
+
+	memset(p->ram, 0, RING_BYTES * FPH_QUEUE_COUNT);
+	ring_negotiate(p, 0);
+	for (uint16_t q = 0; q < n; q++)
+		cr_assert(ring_enable(p, q, RING_DESC(q), RING_DRIVER(q), RING_DEVICE(q)));
+	peer_write(p, 0, 0x14, 1, 0xf);
+	peer_pump(p);
+}
+
+void ring_put_desc(struct peer *p, uint16_t queue, uint16_t index, struct ring_desc desc)
+{
+	ring_put(p, RING_DESC(queue) + 16 * (uint64_t)index, &desc, sizeof(desc));
+}
+
+void ring_avail(struct peer *p, uint16_t queue, uint16_t head)
+{
+	uint64_t ring = RING_DRIVER(queue);
+	uint16_t idx = get16(p, ring + 2), next = (uint16_t)(idx + 1);
+
+	ring_put(p, ring + 4 + 2 * (idx % RING), &head, sizeof(head));
+	ring_put(p, ring + 2, &next, sizeof(next));
+}
+
+void ring_kick(struct peer *p, uint16_t queue)
+{
+	peer_post(p, 0, FPH_PCI_NOTIFY + FPH_PCI_NOTIFY_MUL * (uint64_t)queue, 2, queue);
+	peer_pump(p);
+}
+
+uint16_t ring_used(struct peer *p, uint16_t queue)
+{
+	return get16(p, RING_DEVICE(queue) + 2);
+}
