@@ -69,8 +69,11 @@ static int let_go(struct agent *agent)
 
 static void disconnected(struct agent *agent)
 {
+	/* A call saw the end before the loop did. */
+	if (!agent->gone)
+		board_noticed(agent->board, SIDE_AGENT);
 	agent->gone = false;
-	fph_shm_client_disconnect(agent->client);
+	agent->wire->disconnect(agent->client);
 	let_go(agent);
 	agent->backoff_ns = BACKOFF_MIN_NS;
 	later(agent);
@@ -83,9 +86,11 @@ static void attach(struct agent *agent)
 	if (err == -EAGAIN)
 		return; /* the device's owner is in the middle of something */
 	if (err) {
+		if (!agent->wire->connected(agent->client))
+			board_noticed(agent->board, SIDE_AGENT);
 		if (err == -EOPNOTSUPP)
 			say("agent: the device has no free page hinting");
-		fph_shm_client_disconnect(agent->client);
+		agent->wire->disconnect(agent->client);
 		let_go(agent);
 		later(agent);
 		return;
@@ -103,7 +108,7 @@ static void connect_again(struct agent *agent)
 	if (board_now() < agent->retry_ns)
 		return;
 	step(AGENT_CONNECTING);
-	if (fph_shm_client_connect(agent->client)) {
+	if (agent->wire->connect(agent->client)) {
 		later(agent);
 		return;
 	}
@@ -124,17 +129,17 @@ static void turn(struct agent *agent)
 {
 	int err;
 
-	if (agent->gone || (agent->attached && !fph_shm_client_connected(agent->client))) {
+	if (agent->gone || (agent->attached && !agent->wire->connected(agent->client))) {
 		disconnected(agent);
 	} else if (agent->owed) {
 		let_go(agent);
-	} else if (!fph_shm_client_connected(agent->client)) {
+	} else if (!agent->wire->connected(agent->client)) {
 		connect_again(agent);
 	} else if (!agent->attached) {
 		attach(agent);
 	} else {
 		err = agent_serve(agent);
-		if (err && fph_shm_client_connected(agent->client)) {
+		if (err && agent->wire->connected(agent->client)) {
 			if (err == -ECANCELED)
 				agent_bus_in_reset();
 			let_go(agent);
@@ -146,23 +151,17 @@ static void turn(struct agent *agent)
 
 static int open_guest(struct agent *agent)
 {
-	struct fph_shm_region region = {BASE, agent->mem.layout.pages * PAGE, agent->mem.fd, 0};
-	struct fph_shm_client_opts client = FPH_SHM_CLIENT_OPTS_INIT;
 	struct fph_guest_opts guest = FPH_GUEST_OPTS_INIT;
 	int err = fph_loop_open(&agent->loop, 0);
 
 	if (err)
 		return err;
-	client.loop = agent->loop;
-	client.path = agent->options->socket;
-	client.regions = &region;
-	client.region_count = 1;
-	client.gone = gone;
-	client.ctx = agent;
-	err = fph_shm_client_open(&agent->client, &client);
+	err = agent->wire->open(&agent->client, agent->loop, agent->options->socket,
+				agent->mem.fd, memory_page(&agent->mem, 0),
+				agent->mem.layout.pages * PAGE, gone, agent);
 	if (err)
 		return err;
-	guest.bus = agent_bus(&agent->bus_ops, fph_shm_client_bus(agent->client));
+	guest.bus = agent_bus(&agent->bus_ops, agent->wire->bus(agent->client));
 	guest.ring.gpa = BASE + agent->mem.layout.ring * PAGE;
 	guest.ring.len = fph_guest_ring_bytes(RING_SIZE);
 	guest.ring.hva = memory_page(&agent->mem, agent->mem.layout.ring);
@@ -220,7 +219,7 @@ static int end(struct agent *agent)
 	if (agent->attached || agent->owed)
 		for (int i = 0; i < RESET_TRIES && let_go(agent); i++)
 			fph_loop_run(agent->loop, 1);
-	fph_shm_client_disconnect(agent->client);
+	agent->wire->disconnect(agent->client);
 	if (agent->owed)
 		let_go(agent);
 	good = memory_verify(&agent->mem, &bad, &held);
@@ -259,7 +258,11 @@ static int open_memory(struct agent *agent)
 
 int agent_main(const struct options *options)
 {
-	struct agent agent = {.options = options, .backoff_ns = BACKOFF_MIN_NS};
+	struct agent agent = {
+		.options = options,
+		.backoff_ns = BACKOFF_MIN_NS,
+		.wire = driver_wire(options->vfio_user),
+	};
 	int status, err;
 
 	agent.board = board_open(options->board_fd);
@@ -278,7 +281,8 @@ int agent_main(const struct options *options)
 			status = end(&agent);
 		}
 	}
-	fph_shm_client_close(agent.client);
+	if (agent.client)
+		agent.wire->close(agent.client);
 	fph_loop_close(agent.loop);
 	workload_fini(&agent.work);
 	memory_close(&agent.mem);

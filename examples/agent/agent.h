@@ -4,10 +4,10 @@
 
 #include "board.h"
 #include "options.h"
+#include "wire.h"
 #include "workload.h"
 
 #include <fph/guest.h>
-#include <fph/shm.h>
 
 struct agent {
 	const struct options *options;
@@ -16,7 +16,8 @@ struct agent {
 	struct workload work;
 
 	struct fph_loop *loop;
-	struct fph_shm_client *client;
+	const struct driver_wire *wire;
+	void *client;
 	struct fph_bus_ops bus_ops;
 	struct fph_guest guest;
 	struct fph_guest_slot slots[RING_SIZE];

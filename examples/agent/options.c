@@ -34,6 +34,7 @@ enum {
 	OPT_SNAPSHOTS,
 	OPT_SOCKET,
 	OPT_STOP_AT,
+	OPT_VFIO_USER,
 };
 
 static const struct option names[] = {
@@ -54,6 +55,7 @@ static const struct option names[] = {
 	{"snapshots", required_argument, NULL, OPT_SNAPSHOTS},
 	{"socket", required_argument, NULL, OPT_SOCKET},
 	{"stop-at", required_argument, NULL, OPT_STOP_AT},
+	{"vfio-user", no_argument, NULL, OPT_VFIO_USER},
 	{0},
 };
 
@@ -76,6 +78,7 @@ static const struct {
 	{OPT_SNAPSHOTS, RUN},
 	{OPT_SOCKET, AGENT | VMM},
 	{OPT_STOP_AT, AGENT | VMM},
+	{OPT_VFIO_USER, RUN | AGENT | VMM},
 };
 
 static const struct {
@@ -102,6 +105,7 @@ static const struct {
 		 "steps` has\n"
 		 "                        the names\n"
 		 "  --no-hints            take no hints\n"
+		 "  --vfio-user           talk by vfio-user, not by registers in shared memory\n"
 		 "  --break order         see a check fail: apply hints after the next look at "
 		 "the\n"
 		 "                        dirty log\n"
@@ -124,6 +128,7 @@ static const struct {
 		 "verified\n"
 		 "  --seed N              of the workload (default: the time)\n"
 		 "  --die-at agent:STEP   kill itself there\n"
+		 "  --vfio-user           connect to a vfio-user device\n"
 		 "  --stop-at agent:STEP  stop there, as by SIGSTOP\n",
 		 AGENT},
 	[COMMAND_VMM] = {"vmm",
@@ -136,6 +141,7 @@ static const struct {
 			 "                        check it, and end; else serve until SIGINT "
 			 "or SIGTERM\n"
 			 "  --no-hints            copy every page\n"
+			 "  --vfio-user           be a vfio-user device\n"
 			 "  --break order         apply hints too late, to see the check fail\n"
 			 "  --die-at vmm:STEP     kill itself there\n"
 			 "  --stop-at vmm:STEP    stop there, as by SIGSTOP\n"
@@ -280,6 +286,9 @@ static int parse_one(struct options *options, int option)
 		return descriptor("memory-fd", &options->memory_fd);
 	case OPT_NO_HINTS:
 		options->hints = false;
+		return -1;
+	case OPT_VFIO_USER:
+		options->vfio_user = true;
 		return -1;
 	case OPT_SECONDS:
 		return number("seconds", 1, 1000000, &options->seconds);

@@ -27,6 +27,7 @@ struct options {
 	bool hints;
 	bool break_order;
 	bool json;
+	bool vfio_user; /* between the two, instead of shared registers */
 };
 
 enum {

@@ -71,6 +71,8 @@ static void arguments(const struct supervisor *super, enum side side,
 		if (options->break_order)
 			args[n++] = "--break=order";
 	}
+	if (options->vfio_user)
+		args[n++] = "--vfio-user";
 	if (options->die_at != STEP_NONE && !super->died &&
 	    step_is_agent(options->die_at) == (side == SIDE_AGENT)) {
 		args[n++] = "--die-at";

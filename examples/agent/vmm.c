@@ -65,9 +65,9 @@ unsigned char *vmm_memory(const struct vmm *vmm, struct layout *layout)
 {
 	const struct fph_mem *mem;
 
-	if (!vmm->server || !fph_shm_server_connected(vmm->server))
+	if (!vmm->server || !vmm->wire->connected(vmm->server))
 		return NULL;
-	mem = fph_shm_server_mem(vmm->server);
+	mem = vmm->wire->mem(vmm->server);
 	if (mem->count != 1 || mem->regions[0].gpa != BASE ||
 	    !layout_of(layout, mem->regions[0].len))
 		return NULL;
@@ -181,7 +181,7 @@ static int serve(struct vmm *vmm)
 		if (err && err != -ECONNRESET && err != -EINTR)
 			return cannot("the event loop failed: %s", strerror(-err));
 		drain(vmm);
-		if (err || !vmm->options->snapshot || !fph_shm_server_connected(vmm->server))
+		if (err || !vmm->options->snapshot || !vmm->wire->connected(vmm->server))
 			continue;
 		err = take(vmm, next_kind(vmm));
 		if (err == -EBADMSG && once)
@@ -201,29 +201,24 @@ static int serve(struct vmm *vmm)
 
 static int open_server(struct vmm *vmm)
 {
-	struct fph_shm_server_opts opts = FPH_SHM_SERVER_OPTS_INIT;
 	int err = fph_loop_open(&vmm->loop, 0);
 
 	if (err)
 		return cannot("no event loop: %s", strerror(-err));
-	opts.loop = vmm->loop;
-	opts.path = vmm->options->socket;
-	opts.device.ctx = vmm;
-	opts.changed = changed;
-	opts.gone = gone;
 	/*
 	 * The kernel closes what a killed process had in io_uring a little after its end: so
 	 * long it looks as if somebody listened there.
 	 */
 	for (int i = 0; i < RELISTEN_MS; i += IDLE_MS) {
-		err = fph_shm_server_open(&vmm->server, &opts);
+		err = vmm->wire->open(&vmm->server, vmm->loop, vmm->options->socket, changed, gone,
+				      vmm);
 		if (err != -EADDRINUSE || interrupted())
 			break;
 		nanosleep(&(struct timespec){.tv_nsec = IDLE_MS * 1000000}, NULL);
 	}
 	if (err)
-		return cannot("cannot listen at %s: %s", opts.path, strerror(-err));
-	vmm->device = fph_shm_server_device(vmm->server);
+		return cannot("cannot listen at %s: %s", vmm->options->socket, strerror(-err));
+	vmm->device = vmm->wire->device(vmm->server);
 	step(VMM_LISTENING);
 	return 0;
 }
@@ -250,7 +245,11 @@ int vmm_main(const struct options *options)
 {
 	pid_t parent = getppid();
 	struct vmm vmm = {
-		.options = options, .away = true, .board = board_open(options->board_fd)};
+		.options = options,
+		.wire = device_wire(options->vfio_user),
+		.away = true,
+		.board = board_open(options->board_fd),
+	};
 	int status;
 
 	if (!vmm.board)
@@ -259,7 +258,8 @@ int vmm_main(const struct options *options)
 	status = open_server(&vmm);
 	if (!status)
 		status = serve(&vmm);
-	fph_shm_server_close(vmm.server);
+	if (vmm.server)
+		vmm.wire->close(vmm.server);
 	fph_loop_close(vmm.loop);
 	board_close(vmm.board);
 	if (options->board_fd >= 0 && options->snapshot && getppid() != parent)

@@ -5,15 +5,16 @@
 #include "board.h"
 #include "memory.h"
 #include "options.h"
+#include "wire.h"
 
 #include <fph/bitmap.h>
-#include <fph/shm.h>
 
 struct vmm {
 	const struct options *options;
 	struct board *board;
 	struct fph_loop *loop;
-	struct fph_shm_server *server;
+	const struct device_wire *wire;
+	void *server;
 	struct fph_device *device;
 	uint64_t life;	 /* changes when a client comes, resets the device, or leaves */
 	bool away;	 /* the last client left, nobody came since */
