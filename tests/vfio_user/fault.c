@@ -42,7 +42,6 @@ enum call {
 	EPOLL_CREATE,
 	EPOLL_CTL,
 	URING_INIT,
-	URING_SUBMIT,
 	URING_WAIT,
 };
 
@@ -111,7 +110,6 @@ FAILING(EPOLL_CTL, int, -1, epoll_ctl, (int e, int op, int fd, struct epoll_even
 	(e, op, fd, v))
 FAILING(URING_INIT, int, -plan.error, io_uring_queue_init,
 	(unsigned n, struct io_uring *r, unsigned f), (n, r, f))
-FAILING(URING_SUBMIT, int, -plan.error, io_uring_submit, (struct io_uring *r), (r))
 FAILING(URING_WAIT, int, -plan.error, io_uring_submit_and_wait_timeout,
 	(struct io_uring *r, struct io_uring_cqe **c, unsigned n, struct __kernel_timespec *t,
 	 sigset_t *s), (r, c, n, t, s))
@@ -169,7 +167,6 @@ static const struct {
 	{ EPOLL_CREATE, ENOMEM, FPH_LOOP_POLL, 1, "epoll_create1" },
 	{ EPOLL_CTL, ENOSPC, 0, 1, "epoll_ctl" },
 	{ URING_INIT, EPERM, 0, 1, "io_uring_queue_init" },
-	{ URING_SUBMIT, EAGAIN, 0, 1, "io_uring_submit" },
 	{ URING_WAIT, EINTR, 0, 10, "io_uring_submit_and_wait_timeout" },
 	{ URING_WAIT, EAGAIN, 0, 10, "io_uring_submit_and_wait_timeout" },
 	{ URING_WAIT, EBUSY, 0, 10, "io_uring_submit_and_wait_timeout" },

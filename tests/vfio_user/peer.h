@@ -47,7 +47,7 @@ struct peer {
 
 	/* Accesses by message: served from ram if wanted, and noted. */
 	bool serves;
-	unsigned unserved; /* if it does not, so many came */
+	unsigned unserved;	/* if it does not, so many came */
 	struct message pending; /* the last of them */
 	unsigned dma_count;
 	struct dma {
@@ -139,12 +139,12 @@ uint64_t mapped_bytes(const char *name);
 int make_memfd(const char *name, uint64_t bytes);
 
 /* A test that runs with each kind of loop. */
-#define BOTH(suite, name)                                             \
-	ParameterizedTestParameters(suite, name)                      \
-	{                                                             \
-		static size_t which[] = { 0, FPH_LOOP_POLL };         \
-		return cr_make_param_array(size_t, which, 2);         \
-	}                                                             \
+#define BOTH(suite, name)                                     \
+	ParameterizedTestParameters(suite, name)              \
+	{                                                     \
+		static size_t which[] = { 0, FPH_LOOP_POLL }; \
+		return cr_make_param_array(size_t, which, 2); \
+	}                                                     \
 	ParameterizedTest(size_t *kind, suite, name)
 
 #endif

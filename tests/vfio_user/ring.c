@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "ring.h"
+#include "vq.h"
 #include <criterion/criterion.h>
 #include <string.h>
 
@@ -37,10 +38,16 @@ void ring_negotiate(struct peer *p, uint64_t refused)
 
 bool ring_enable(struct peer *p, uint16_t queue, uint64_t desc, uint64_t driver, uint64_t device)
 {
+	return ring_enable_sized(p, queue, RING, desc, driver, device);
+}
+
+bool ring_enable_sized(struct peer *p, uint16_t queue, uint16_t size, uint64_t desc,
+		       uint64_t driver, uint64_t device)
+{
 	const uint64_t parts[] = { desc, driver, device };
 
 	peer_write(p, 0, 0x16, 2, queue);
-	peer_write(p, 0, 0x18, 2, RING);
+	peer_write(p, 0, 0x18, 2, size);
 	for (uint32_t i = 0; i < 3; i++) {
 		peer_write(p, 0, 0x20 + 8 * i, 4, (uint32_t)parts[i]);
 		peer_write(p, 0, 0x24 + 8 * i, 4, parts[i] >> 32);
@@ -86,4 +93,43 @@ void ring_kick(struct peer *p, uint16_t queue)
 uint16_t ring_used(struct peer *p, uint16_t queue)
 {
 	return get16(p, RING_DEVICE(queue) + 2);
+}
+
+void ring_put_numbers(struct peer *p, uint32_t n)
+{
+	for (uint32_t i = 0; i < n; i++) {
+		uint32_t pfn = (uint32_t)(RAM_FREE / 4096) + i % 1024;
+
+		ring_put(p, RING_DATA + 4 * (uint64_t)i, &pfn, sizeof(pfn));
+	}
+}
+
+unsigned ring_hints_by(struct peer *p, uint64_t id_at, uint64_t gpa, uint32_t len)
+{
+	struct fph_range out[64];
+	uint32_t id;
+	int n, all = 0;
+
+	cr_assert_eq(fph_device_start(p->device), 0);
+	id = fph_device_command_id(p->device);
+	ring_put(p, RAM_GPA + (id_at - RAM_GPA) % RAM_BYTES, &id, 4);
+	ring_put_desc(p, HINT, 0, (struct ring_desc){ id_at, 4, 0, 0 });
+	ring_put_desc(p, HINT, 1, (struct ring_desc){ gpa, len, FPH_DESC_WRITE, 0 });
+	ring_avail(p, HINT, 0);
+	ring_avail(p, HINT, 1);
+	ring_kick(p, HINT);
+	while ((n = fph_device_poll(p->device, out, 64)) != 0) {
+		cr_assert(n > 0, "%d", n);
+		for (int i = 0; i < n; i++)
+			cr_assert(out[i].gpa >= RAM_GPA &&
+				  out[i].gpa + out[i].len <= RAM_GPA + RAM_BYTES);
+		all += n;
+	}
+	peer_pump(p);
+	return (unsigned)all;
+}
+
+unsigned ring_hints_of(struct peer *p, uint64_t gpa, uint32_t len)
+{
+	return ring_hints_by(p, RING_DATA + 0x40000, gpa, len);
 }

@@ -46,3 +46,26 @@ BOTH(round, hints_come_by_messages)
 	cr_expect_eq(p.troubles, 0u);
 	peer_close(&p);
 }
+
+/* PC-6: the ISR tells of used buffers when they are with the driver, and not before. */
+BOTH(round, hints_come_by_messages_without_vectors)
+{
+	static struct peer p;
+
+	peer_start(&p, (unsigned)*kind, NULL, false);
+	cr_assert_eq(peer_attach(&p), 0);
+	for (int i = 0; i < 3; i++)
+		peer_whole_round(&p, 20);
+	peer_round(&p);
+	peer_hint(&p, 0, 1);
+	p.serves = false;
+	peer_read(&p, 0, 0x1000, 1);
+	peer_expect_hints(&p, 0, 1);
+	peer_pump(&p);
+	cr_assert_eq(p.unserved, 1u);
+	cr_expect_eq(peer_read(&p, 0, 0x1000, 1), 0u);
+	p.serves = true;
+	peer_answer(&p);
+	cr_expect_eq(peer_read(&p, 0, 0x1000, 1), 1u);
+	peer_close(&p);
+}

@@ -308,7 +308,7 @@ static bool choose(struct fph_vfio_user_server *s)
 		return true;
 	}
 	for (uint16_t i = 0; i < FPH_QUEUE_COUNT; i++) {
-		if (fph_vfio_is_copied(&s->queues[i]) && s->queues[i].kicked) {
+		if (s->runs && fph_vfio_is_copied(&s->queues[i]) && s->queues[i].kicked) {
 			begin_fetch(s, i);
 			return true;
 		}

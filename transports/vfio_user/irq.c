@@ -189,6 +189,4 @@ void fph_vfio_forget_irqs(struct fph_vfio_user_server *s)
 {
 	for (uint32_t index = 0; index < VFIO_IRQS; index++)
 		disable(s, index);
-	s->msix_pending = 0;
-	s->intx_masked = false;
 }

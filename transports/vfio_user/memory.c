@@ -51,7 +51,7 @@ static void add(struct vfio_map *m, struct fph_region region)
 	m->regions[m->mem.count++] = region;
 }
 
-/* The first part of a copied ring that begins in the region, or ends there; or false. */
+/* The first part of a copied ring in the rest of an area, which holds it to its end; or false. */
 static bool first_ring(const struct fph_vfio_user_server *s, const struct fph_region *region,
 		       struct fph_range *first)
 {
@@ -89,8 +89,6 @@ static void add_around_rings(const struct fph_vfio_user_server *s, struct vfio_m
 	while (rest.len && first_ring(s, &rest, &ring)) {
 		uint64_t before = ring.gpa - rest.gpa;
 
-		if (ring.len > rest.len - before)
-			ring.len = rest.len - before;
 		if (before)
 			add(m, (struct fph_region){ rest.gpa, before, NULL, rest.flags });
 		add(m, (struct fph_region){ ring.gpa, ring.len, NULL, FPH_REGION_READONLY });

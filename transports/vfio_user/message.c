@@ -67,26 +67,44 @@ static int take_sized(const struct fph_vfio_user_server *s, void *to, size_t len
 
 /* ------------------------------------------------------------ version */
 
+/* QEMU takes no answer that is longer than what it sent. */
+static size_t print_json(char *text, size_t room)
+{
+	static const char *const shorter[] = { "{\"capabilities\":{}}", "{}" };
+	size_t len = fph_vfio_version_print(text, room);
+
+	for (unsigned i = 0; i < 2 && len == 0; i++) {
+		if (strlen(shorter[i]) >= room)
+			continue;
+		len = strlen(shorter[i]) + 1;
+		memcpy(text, shorter[i], len);
+	}
+	return len;
+}
+
 static int on_version(struct fph_vfio_user_server *s)
 {
 	struct fph_vfio_limits limits = FPH_VFIO_LIMITS_INIT;
 	struct vfio_version version;
 	char text[VERSION_BYTES];
+	size_t len, room = sizeof(text);
 	const char *why;
 	int rc = take(s, &version, sizeof(version));
 
 	if (s->agreed || rc < 0 || version.major != VFIO_MAJOR)
 		return -EINVAL;
-	rc = fph_vfio_version_parse(s->conn.body + sizeof(version), s->conn.len - sizeof(version),
-				    &limits, &why);
+	len = s->conn.len - sizeof(version);
+	rc = fph_vfio_version_parse(s->conn.body + sizeof(version), len, &limits, &why);
 	if (rc < 0)
 		return rc;
+	/* Who sends none (SPDK) has room for one. */
+	if (len && len < room)
+		room = len;
 	s->limits = limits;
 	s->agreed = true;
 	if (version.minor > VFIO_MINOR)
 		version.minor = VFIO_MINOR;
-	return reply(s, 0, 0, &version, sizeof(version), text,
-		     fph_vfio_version_print(text, sizeof(text)));
+	return reply(s, 0, 0, &version, sizeof(version), text, print_json(text, room));
 }
 
 /* ------------------------------------------------------------ memory */

@@ -79,6 +79,7 @@ void fph_vfio_unpark(struct fph_vfio_user_server *s)
 		if (!q->parked || q->copy || !stands(s, q))
 			continue;
 		q->parked = INNER(s, vq_enable, i, &q->place) < 0;
+		/* Doorbells may have been rung meanwhile, and are not rung again. */
 		if (!q->parked)
 			INNER(s, notify, i);
 	}
@@ -95,6 +96,42 @@ static void forget(struct fph_vfio_user_server *s)
 	s->msix_pending = 0;
 	s->is_shared = false;
 	s->nothings = 0;
+}
+
+/* ------------------------------------------------------------ doorbells */
+
+/*
+ * Memory that is not shared looks like any other, but nothing in it ever moves.  A doorbell
+ * that means nothing is allowed (V-17); several of them, while no ring has ever had a
+ * buffer in it, are no accident.
+ */
+static void suspect(struct fph_vfio_user_server *s, const struct vfio_queue *q)
+{
+	const unsigned char *avail = fph_mem_at(&s->maps[s->map].mem, q->place.driver, 4);
+
+	if (s->is_shared || !avail || is_packed(s))
+		return;
+	if (fph_ld16(avail + 2) != q->place.index)
+		s->is_shared = true;
+	else if (++s->nothings > 1)
+		fph_vfio_trouble(s, TROUBLE_PRIVATE,
+				 "the driver rings, but its rings are empty here: guest "
+				 "memory is private to the VMM; start it with share=on");
+}
+
+/*
+ * A doorbell before DRIVER_OK is not for the device (G-4), but Linux announces its first
+ * statistics so, and never again: it is kept until then.  Those of copies are for the pump.
+ */
+static void pass_on(struct fph_vfio_user_server *s, uint16_t queue)
+{
+	struct vfio_queue *q = &s->queues[queue];
+
+	if (!s->runs || !q->kicked || q->parked || q->copy)
+		return;
+	q->kicked = false;
+	suspect(s, q);
+	INNER(s, notify, queue);
 }
 
 /* ------------------------------------------------------------ the bus */
@@ -124,10 +161,18 @@ static int bus_set_status(void *ctx, uint8_t status)
 {
 	struct fph_vfio_user_server *s = ctx;
 
+	uint8_t now = 0;
+	int rc;
+
 	s->changed = true;
 	if (status == 0)
 		forget(s);
-	return INNER(s, set_status, status);
+	rc = INNER(s, set_status, status);
+	INNER(s, status, &now);
+	s->runs = status && (now & FPH_STATUS_DRIVER_OK);
+	for (uint16_t i = 0; i < FPH_QUEUE_COUNT; i++)
+		pass_on(s, i);
+	return rc;
 }
 
 static int bus_config(void *ctx, uint32_t offset, void *buf, uint32_t len)
@@ -222,38 +267,15 @@ static int bus_vq_disable(void *ctx, uint16_t queue, uint16_t *index)
 	return 0;
 }
 
-/*
- * Memory that is not shared looks like any other, but nothing in it ever moves.  A doorbell
- * that means nothing is allowed (V-17); several of them, while no ring has ever had a
- * buffer in it, are no accident.
- */
-static void suspect(struct fph_vfio_user_server *s, const struct vfio_queue *q)
-{
-	const unsigned char *avail = fph_mem_at(&s->maps[s->map].mem, q->place.driver, 4);
-
-	if (s->is_shared || !avail || is_packed(s))
-		return;
-	if (fph_ld16(avail + 2) != q->place.index)
-		s->is_shared = true;
-	else if (++s->nothings > 1)
-		fph_vfio_trouble(s, TROUBLE_PRIVATE,
-				 "the driver rings, but its rings are empty here: guest "
-				 "memory is private to the VMM; start it with share=on");
-}
-
 static int bus_notify(void *ctx, uint16_t queue)
 {
 	struct fph_vfio_user_server *s = ctx;
-	struct vfio_queue *q = &s->queues[queue < FPH_QUEUE_COUNT ? queue : 0];
 
-	if (queue >= FPH_QUEUE_COUNT || !q->enabled || q->parked)
+	if (queue >= FPH_QUEUE_COUNT || !s->queues[queue].enabled)
 		return 0;
-	if (q->copy) {
-		q->kicked = true; /* fph_vfio_dma_pump() sees to it */
-		return 0;
-	}
-	suspect(s, q);
-	return INNER(s, notify, queue);
+	s->queues[queue].kicked = true;
+	pass_on(s, queue);
+	return 0;
 }
 
 static int bus_take_irq(void *ctx, uint32_t *irq)

@@ -88,15 +88,10 @@ void fph_vfio_tell_changed(struct fph_vfio_user_server *s)
 
 void fph_vfio_reset_device(struct fph_vfio_user_server *s)
 {
-	uint8_t status = 0;
-
 	fph_pci_device_reset(&s->pci);
-	s->inner.ops->status(s->inner.ctx, &status);
-	/* R9: the embedder is not in the middle of a batch while the loop runs. */
-	if (status)
-		fph_device_ack(&s->device);
 	s->intx_masked = false;
 	s->changed = true;
+	/* R9: it ends a batch in hand, which the embedder is not in the middle of now. */
 	fph_vfio_remap(s);
 }
 

@@ -58,11 +58,11 @@ struct vfio_queue {
 	struct fph_vq_place place;
 	bool enabled;
 	bool parked; /* its ring is out of reach, so the device does not have it */
+	bool kicked; /* a doorbell that was not passed on yet */
 	/* With a copy: */
 	unsigned char *copy; /* NULL: the ring is in shared memory */
 	uint32_t at[PARTS + 1];
 	bool hint;
-	bool kicked;
 	uint16_t fetched; /* available entries that are here */
 	uint16_t pushed;  /* used entries that the driver has */
 };
@@ -124,6 +124,7 @@ struct fph_vfio_user_server {
 	void *retired;	 /* these copies, a list */
 
 	struct vfio_queue queues[FPH_QUEUE_COUNT];
+	bool runs;	   /* the driver said DRIVER_OK */
 	bool is_shared;	   /* an available index was seen to move */
 	unsigned nothings; /* doorbells without that */
 	struct vfio_dma dma;
