@@ -36,8 +36,9 @@ static void check_hint(struct device *d, struct fph_range hint)
 		if (!frame_is_real(frame))
 			violation(d->soak->board, "device: a hint of no page: 0x%" PRIx64, hint.gpa);
 		else if (__atomic_load_n(&d->soak->ghost->given[frame], __ATOMIC_ACQUIRE) != id)
-			violation(d->soak->board, "device: page %" PRIu64 " was not given up under %u",
-				  frame, id);
+			violation(d->soak->board,
+				  "device: page %" PRIu64 " was given up under %u, and hinted under %u",
+				  frame, d->soak->ghost->given[frame], id);
 	}
 }
 

@@ -115,16 +115,20 @@ static void stop_side(struct parent *p, enum side side)
 	p->continue_ns[side] = now_ns() + ms * MS;
 }
 
+static void continue_sides(struct parent *p)
+{
+	for (unsigned i = 0; i < 2; i++)
+		if (p->continue_ns[i] && now_ns() >= p->continue_ns[i]) {
+			kill(p->pid[i], SIGCONT);
+			p->continue_ns[i] = 0;
+		}
+}
+
 static void disturb(struct parent *p)
 {
 	uint64_t now = now_ns();
 	enum side side;
 
-	for (unsigned i = 0; i < 2; i++)
-		if (p->continue_ns[i] && now >= p->continue_ns[i]) {
-			kill(p->pid[i], SIGCONT);
-			p->continue_ns[i] = 0;
-		}
 	if (now < p->next_ns || now - p->progress_ns > CALM_NS)
 		return;
 	side = once_in(&p->rng, 2) ? GUEST : DEVICE;
@@ -288,6 +292,7 @@ static void live(struct parent *p)
 		watch(p);
 		sample(p);
 		tell(p);
+		continue_sides(p);
 		if (!over)
 			disturb(p);
 		/* The last newcomer is to be served, too. */
