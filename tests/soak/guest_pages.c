@@ -181,6 +181,11 @@ static int feed_batch(struct guest *g)
 	struct fph_range runs[RUNS_MAX];
 	int taken;
 
+	/* Also a flush may have seen a new id. */
+	if (g->round != fph_guest_command_id(&g->guest)) {
+		g->round = fph_guest_command_id(&g->guest);
+		g->cursor = 0;
+	}
 	while (n < wanted) {
 		runs[n] = next_run(g);
 		if (!runs[n].len)
@@ -209,10 +214,6 @@ int guest_feed(struct guest *g)
 {
 	int rc = 1;
 
-	if (g->round != fph_guest_command_id(&g->guest)) {
-		g->round = fph_guest_command_id(&g->guest);
-		g->cursor = 0;
-	}
 	for (int i = 0; i < 16 && rc > 0; i++)
 		rc = feed_batch(g);
 	return rc;
