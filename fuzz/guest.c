@@ -273,9 +273,9 @@ static void judge_slots(void)
 {
 	unsigned unused = 0, shown = 0, queued = 0, returned = 0;
 	uint64_t held = 0;
-	uint16_t slot = g->returned_head;
+	uint16_t slot = g->returned.first;
 
-	if (!g->placed && g->returned_head == FPH_NO_SLOT) {
+	if (!g->placed && g->returned.first == FPH_NO_SLOT) {
 		MUST(g->held == 0);
 		return;
 	}

@@ -7,8 +7,6 @@
 _Static_assert(sizeof(struct guest) <= sizeof(struct fph_guest), "the box is too small");
 _Static_assert(_Alignof(struct guest) <= _Alignof(struct fph_guest), "the box is misaligned");
 
-#define REAP_BATCH 64u
-
 #define STATS_0_1 (offsetof(struct fph_guest_stats, resets) + sizeof(uint64_t))
 
 /* ------------------------------------------------------------ the round's state */
@@ -65,13 +63,7 @@ void fph_guest_settle(struct guest *g, uint16_t slot)
 	bool hint = (s->state & FPH_SLOT_KIND) == FPH_SLOT_HINT;
 
 	if (hint && !(g->flags & FPH_GUEST_EARLY_REUSE)) {
-		s->state = FPH_SLOT_RETURNED;
-		s->next = FPH_NO_SLOT;
-		if (g->returned_head == FPH_NO_SLOT)
-			g->returned_head = slot;
-		else
-			g->slots[g->returned_tail].next = slot;
-		g->returned_tail = slot;
+		fph_vq_list_add(&g->vq, &g->returned, slot);
 		return;
 	}
 	if (hint)
@@ -201,23 +193,33 @@ static void take_back(struct guest *g, uint16_t slot)
 	fph_guest_settle(g, slot);
 }
 
+/* They are the caller's already. */
+static void reuse_all(struct guest *g)
+{
+	uint16_t slot;
+
+	while ((slot = g->returned.first) != FPH_NO_SLOT) {
+		g->returned.first = g->slots[slot].next;
+		g->held -= g->slots[slot].len;
+		fph_vq_drv_free(&g->vq, slot);
+	}
+}
+
 static int reap(struct guest *g)
 {
 	struct fph_fault fault = { 0 };
-	uint16_t slots[REAP_BATCH], slot, count;
-	uint16_t before = g->vq.chains;
-	uint32_t n;
+	uint16_t before = g->vq.chains, slot, count;
 	int rc;
 
 	/* Bounded: what is reaped was in flight, and nothing is shown meanwhile. */
 	do {
-		while ((n = fph_vq_drv_reap_plain(&g->vq, slots, REAP_BATCH)) > 0)
-			for (uint32_t i = 0; i < n; i++)
-				take_back(g, slots[i]);
+		g->total.returned += fph_vq_drv_reap_hints(&g->vq, &g->returned);
 		rc = fph_vq_drv_reap(&g->vq, &slot, &count, &fault);
 		for (count = rc > 0 ? count : 0; count; count--, slot = slot_behind(g, slot))
 			take_back(g, slot);
 	} while (rc > 0);
+	if (g->flags & FPH_GUEST_EARLY_REUSE)
+		reuse_all(g);
 	if (g->vq.chains != before) {
 		g->progress = true;
 		g->ring_full = false;
@@ -283,7 +285,7 @@ int fph_guest_step(struct fph_guest *guest, uint64_t now_us)
 		return rc;
 
 	want = wants[g->state];
-	if (g->returned_head != FPH_NO_SLOT)
+	if (g->returned.first != FPH_NO_SLOT)
 		want |= FPH_GUEST_RECLAIM;
 	if (g->stalled)
 		want |= FPH_GUEST_STALLED;
@@ -292,10 +294,21 @@ int fph_guest_step(struct fph_guest *guest, uint64_t now_us)
 
 /* ------------------------------------------------------------ hints */
 
-static bool is_hint(const struct fph_range *r)
+/* May all of them be hinted?  Then *bytes is their sum. */
+static bool are_hints(const struct fph_range *pages, size_t n, uint64_t *bytes)
 {
-	return r->len > 0 && r->len <= FPH_HINT_MAX && r->gpa + (r->len - 1) >= r->gpa &&
-	       ((r->gpa | r->len) & (FPH_HINT_PAGE - 1)) == 0;
+	uint64_t low = 0, sum = 0;
+	bool bad = false;
+
+	for (size_t i = 0; i < n; i++) {
+		uint64_t gpa = pages[i].gpa, last = pages[i].len - 1;
+
+		low |= gpa | pages[i].len;
+		bad |= last >= FPH_HINT_MAX || gpa + last < gpa;
+		sum += pages[i].len;
+	}
+	*bytes = sum;
+	return !bad && (low & (FPH_HINT_PAGE - 1)) == 0;
 }
 
 int fph_guest_hint(struct fph_guest *guest, const struct fph_range *pages, size_t n)
@@ -303,18 +316,16 @@ int fph_guest_hint(struct fph_guest *guest, const struct fph_range *pages, size_
 	struct guest *g = guest_of(guest);
 	uint16_t keep = 1; /* for STOP (G9) */
 	uint32_t room, taken;
-	uint64_t bytes = 0;
-	size_t i;
+	uint64_t bytes;
 	int rc = usable(g);
 
 	if (rc < 0)
 		return rc;
 	if (!(wants[g->state] & FPH_GUEST_FEED))
 		return -EAGAIN;
-	for (i = 0; i < n; i++)
-		if (!is_hint(&pages[i]))
-			return -EINVAL;
 	n = n < INT32_MAX ? n : INT32_MAX;
+	if (!are_hints(pages, n, &bytes))
+		return -EINVAL;
 	rc = reap(g);
 	if (rc < 0 || n == 0)
 		return rc;
@@ -335,16 +346,16 @@ int fph_guest_hint(struct fph_guest *guest, const struct fph_range *pages, size_
 	/* One slot is kept for STOP (G9). */
 	room = g->vq.free_count - 1u;
 	taken = fph_vq_drv_add_hints(&g->vq, pages, n < room ? (uint32_t)n : room);
-	for (i = 0; i < taken; i++)
-		bytes += pages[i].len;
+	for (size_t i = taken; i < n; i++)
+		bytes -= pages[i].len;
 	g->held += bytes;
 	g->total.hints += taken;
 	g->total.bytes += bytes;
-	if (i < n) {
+	if (taken < n) {
 		g->ring_full = true;
 		g->total.full++;
 	}
-	return (int)i;
+	return (int)taken;
 }
 
 int fph_guest_flush(struct fph_guest *guest)
@@ -404,19 +415,22 @@ int fph_guest_end(struct fph_guest *guest)
 int fph_guest_reclaim(struct fph_guest *guest, struct fph_range *out, size_t max)
 {
 	struct guest *g = guest_of(guest);
-	size_t n = 0;
+	struct fph_guest_slot *slots = g->slots;
+	uint16_t slot = g->returned.first;
+	uint64_t bytes = 0;
+	size_t n;
 
 	max = max < INT32_MAX ? max : INT32_MAX;
-	while (n < max && g->returned_head != FPH_NO_SLOT) {
-		uint16_t slot = g->returned_head;
-
-		g->returned_head = g->slots[slot].next;
-		out[n].gpa = g->slots[slot].gpa;
-		out[n].len = g->slots[slot].len;
-		g->held -= out[n].len;
-		fph_vq_drv_free(&g->vq, slot);
-		n++;
+	for (n = 0; n < max && slot != FPH_NO_SLOT; n++) {
+		out[n].gpa = slots[slot].gpa;
+		out[n].len = slots[slot].len;
+		bytes += slots[slot].len;
+		slots[slot].state = FPH_SLOT_FREE;
+		slot = slots[slot].next;
 	}
+	g->returned.first = slot;
+	g->held -= bytes;
+	g->vq.free_count = (uint16_t)(g->vq.free_count + n);
 	return (int)n;
 }
 

@@ -82,7 +82,7 @@ int fph_guest_init(struct fph_guest *guest, const struct fph_guest_opts *opts)
 	g->stat_count = o.stat_count;
 	g->batch = o.batch ? o.batch : 1;
 	g->refuse = o.refuse;
-	g->returned_head = FPH_NO_SLOT;
+	g->returned.first = FPH_NO_SLOT;
 	g->total.size = sizeof(g->total);
 	return 0;
 }
@@ -237,7 +237,7 @@ static int place_queues(struct guest *g, uint64_t offered, uint64_t accepted)
 	if (rc < 0)
 		return rc;
 	g->placed = true;
-	g->returned_head = FPH_NO_SLOT;
+	g->returned.first = FPH_NO_SLOT;
 	fph_vq_drv_place(&g->vq, g->slots, g->ring.hva, g->ring.gpa, size,
 			 fph_vq_format(accepted), g->batch);
 	rc = BUS(g, vq_enable, g->hint_queue, &g->vq.place);
@@ -286,7 +286,7 @@ int fph_guest_attach(struct fph_guest *guest)
 
 	if (rc < 0)
 		return rc;
-	if (g->returned_head != FPH_NO_SLOT)
+	if (g->returned.first != FPH_NO_SLOT)
 		return -EBUSY;
 	rc = set_up(g, &status);
 	if (rc < 0) {

@@ -42,8 +42,7 @@ struct guest {
 	struct fph_fault fault;
 
 	struct fph_vq_drv vq;
-	uint16_t returned_head; /* ranges for the caller, linked by next, oldest first */
-	uint16_t returned_tail;
+	struct fph_vq_list returned; /* ranges for the caller, oldest first */
 	uint64_t held;
 
 	uint64_t progress_us; /* when the device last did something */

@@ -250,10 +250,6 @@ enum fph_slot_state {
  * Buffers take the next free slots going round, one each, and chains are slots in a row.
  * All that is needed later is kept in `slots`, which the device cannot write; the shared
  * memory is never read back, but for what tells the device's progress.
- *
- * slots[].next links chains by their first slots, oldest first: those that the device has
- * not seen, and behind it those that it has, if they come back in order.  Of a slot that
- * came back it is its owner's.
  */
 struct fph_vq_drv {
 	unsigned char *desc;
@@ -268,16 +264,17 @@ struct fph_vq_drv {
 	uint16_t batch; /* buffers that a chain may have */
 
 	/* Counters of slots. */
-	uint16_t head; /* where to look for the next free one */
-	uint16_t open; /* first of the chain in the making, which ends at head */
-	uint16_t free_count;
+	uint32_t head;	/* where to look for the next free one */
+	uint32_t open;	/* first of the chain in the making, which ends at head */
+	uint32_t shown; /* between this and head are all that are queued and not shown */
 	uint32_t open_bytes;
+	uint16_t free_count;
+	uint16_t unshown; /* chains queued and not shown */
 
-	/* Slots. */
-	uint16_t oldest; /* chain that the device has, in order */
-	uint16_t latest; /* chain that it has, in order */
-	uint16_t unseen; /* the oldest chain that it has not seen */
-	uint16_t newest; /* chain of all */
+	/* In order: chains by their first slots, linked by next, shown ones before others. */
+	uint16_t oldest;
+	uint16_t latest; /* of the shown */
+	uint16_t newest;
 
 	/* Counters of ring entries: chains of a split ring, descriptors of a packed one. */
 	uint16_t queued;
@@ -303,6 +300,12 @@ struct fph_vq_drv {
 
 #define FPH_NO_SLOT UINT16_MAX
 
+/* Slots in the state FPH_SLOT_RETURNED, linked by slots[].next. */
+struct fph_vq_list {
+	uint16_t first; /* or FPH_NO_SLOT, and then last means nothing */
+	uint16_t last;
+};
+
 /* Bytes of a ring of that size in any format, with its tables. */
 uint32_t fph_vq_drv_bytes(uint16_t size);
 /*
@@ -324,10 +327,20 @@ uint32_t fph_vq_drv_add_hints(struct fph_vq_drv *vq, const struct fph_range *pag
 /* The slot that the next add will use, in a chain of its own. */
 uint16_t fph_vq_drv_slot(struct fph_vq_drv *vq);
 /*
- * Take back what was queued and not shown, oldest first, a chain a call.  Returns true and
+ * Take back what was queued and not shown, a chain a call.  Returns true and
  * its slots as reap does, or false: that was all.
  */
 bool fph_vq_drv_withdraw(struct fph_vq_drv *vq, uint16_t *slot, uint16_t *count);
+static inline void fph_vq_list_add(struct fph_vq_drv *vq, struct fph_vq_list *list, uint16_t slot)
+{
+	vq->slots[slot].state = FPH_SLOT_RETURNED;
+	vq->slots[slot].next = FPH_NO_SLOT;
+	if (list->first == FPH_NO_SLOT)
+		list->first = slot;
+	else
+		vq->slots[list->last].next = slot;
+	list->last = slot;
+}
 static inline void fph_vq_drv_free(struct fph_vq_drv *vq, uint16_t slot)
 {
 	vq->slots[slot].state = FPH_SLOT_FREE;
@@ -345,10 +358,10 @@ int fph_vq_drv_publish(struct fph_vq_drv *vq);
 int fph_vq_drv_reap(struct fph_vq_drv *vq, uint16_t *slot, uint16_t *count,
 		    struct fph_fault *fault);
 /*
- * The same in bulk, as long as chains have one slot and nothing about them is odd; what
- * ended it is left to fph_vq_drv_reap().  Returns how many slots.
+ * The same in bulk, as long as nothing is odd; what ended it is left to fph_vq_drv_reap().
+ * Hints go to the end of the list, messages are free again.  Returns how many hints.
  */
-uint32_t fph_vq_drv_reap_plain(struct fph_vq_drv *vq, uint16_t *slots, uint32_t max);
+uint32_t fph_vq_drv_reap_hints(struct fph_vq_drv *vq, struct fph_vq_list *list);
 /* Ask the device not to interrupt, or to do so; after the latter, reap once more. */
 void fph_vq_drv_interrupt(struct fph_vq_drv *vq, bool on);
 

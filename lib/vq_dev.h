@@ -17,7 +17,8 @@ static inline bool fph_vq_fits(const struct fph_vq_window *w, uint64_t gpa, uint
 {
 	uint64_t at = gpa - w->gpa;
 
-	return at < w->len && len <= w->len - at && !((gpa | len) & w->mask) && len;
+	/* A length of 0 wraps, and fails. */
+	return at < w->len && len - UINT64_C(1) < w->len - at && !((gpa | len) & w->mask);
 }
 
 /* Start the walk of a chain.  Returns 1, 0 (none is available) or -EPROTO. */

@@ -38,7 +38,6 @@ void fph_vq_drv_place(struct fph_vq_drv *vq, struct fph_guest_slot *slots, unsig
 		.free_count = size,
 		.oldest = FPH_NO_SLOT,
 		.latest = FPH_NO_SLOT,
-		.unseen = FPH_NO_SLOT,
 		.newest = FPH_NO_SLOT,
 		.queued_pos = FPH_WRAP,
 		.published_pos = FPH_WRAP,
@@ -48,22 +47,39 @@ void fph_vq_drv_place(struct fph_vq_drv *vq, struct fph_guest_slot *slots, unsig
 	/* V-16: flags and indices begin at 0, whatever the memory held. */
 	for (uint32_t i = 0; i < fph_vq_drv_bytes(size); i += 4)
 		fph_st32(hva + i, 0);
-	for (uint16_t i = 0; i < size; i++) {
+	for (uint16_t i = 0; i < size; i++)
 		slots[i].state = FPH_SLOT_FREE;
-	}
 	*vq = fresh;
 }
 
 /* ------------------------------------------------------------ chains to the device */
 
-static struct fph_guest_slot *slot_at(const struct fph_vq_drv *vq, uint16_t counter)
+static struct fph_guest_slot *slot_at(const struct fph_vq_drv *vq, uint32_t counter)
 {
 	return &vq->slots[fph_vq_slot_at(vq, counter)];
 }
 
-static uint16_t count_of(const struct fph_vq_drv *vq, uint16_t slot)
+/* Slots of the chain that begins there; 0: none does. */
+static uint16_t count_at(const struct fph_vq_drv *vq, uint32_t counter)
 {
-	return vq->slots[slot].state / FPH_SLOT_COUNT;
+	return slot_at(vq, counter)->state / FPH_SLOT_COUNT;
+}
+
+/* All that are queued and not shown stand within one turn, whatever was passed on the way. */
+static void limit_turn(struct fph_vq_drv *vq)
+{
+	if (vq->head - vq->shown > vq->size)
+		vq->shown = vq->head - vq->size;
+}
+
+static void line_up(struct fph_vq_drv *vq, uint16_t slot)
+{
+	vq->slots[slot].next = FPH_NO_SLOT;
+	if (vq->newest == FPH_NO_SLOT)
+		vq->oldest = slot;
+	else
+		vq->slots[vq->newest].next = slot;
+	vq->newest = slot;
 }
 
 /* Write the chain in the making, if there is one. */
@@ -74,7 +90,9 @@ static void close_chain(struct fph_vq_drv *vq)
 	if (count == 0)
 		return;
 	slot_at(vq, vq->open)->state |= (uint16_t)(FPH_SLOT_COUNT * count);
-	fph_vq_line_up(vq, fph_vq_slot_at(vq, vq->open));
+	vq->unshown++;
+	if (vq->format.in_order)
+		line_up(vq, fph_vq_slot_at(vq, vq->open));
 	if (vq->format.packed)
 		fph_vq_packed_queue(vq, vq->open, count);
 	else
@@ -100,6 +118,7 @@ uint16_t fph_vq_drv_slot(struct fph_vq_drv *vq)
 	while (slot_at(vq, vq->head)->state != FPH_SLOT_FREE)
 		vq->head++;
 	vq->open = vq->head;
+	limit_turn(vq);
 	return fph_vq_slot_at(vq, vq->head);
 }
 
@@ -135,7 +154,29 @@ uint32_t fph_vq_drv_add_hints(struct fph_vq_drv *vq, const struct fph_range *pag
 	else
 		fph_vq_split_queue_plain(vq, pages, n);
 	vq->open = vq->head;
+	limit_turn(vq);
 	return n;
+}
+
+static bool is_queued(const struct fph_guest_slot *slot)
+{
+	uint32_t kind = slot->state & (FPH_SLOT_KIND | FPH_SLOT_SHOWN);
+
+	return kind - FPH_SLOT_MESSAGE <= FPH_SLOT_HINT - FPH_SLOT_MESSAGE;
+}
+
+/* Of the slots on the way some were passed, because they are still in use. */
+static void mark_shown(struct fph_vq_drv *vq)
+{
+	struct fph_guest_slot *slots = vq->slots;
+	uint32_t mask = vq->size - 1u, head = vq->head;
+
+	for (uint32_t i = vq->shown; i != head; i++) {
+		struct fph_guest_slot *slot = &slots[i & mask];
+
+		slot->state |= (uint16_t)(is_queued(slot) * FPH_SLOT_SHOWN);
+	}
+	vq->shown = head;
 }
 
 int fph_vq_drv_publish(struct fph_vq_drv *vq)
@@ -145,20 +186,10 @@ int fph_vq_drv_publish(struct fph_vq_drv *vq)
 	close_chain(vq);
 	if (vq->published == vq->queued)
 		return -EAGAIN;
-	if (vq->oldest == FPH_NO_SLOT)
-		vq->oldest = vq->unseen;
-	for (uint16_t slot = vq->unseen; slot != FPH_NO_SLOT; slot = vq->slots[slot].next) {
-		uint16_t count = count_of(vq, slot);
-
-		vq->slots[slot].state |= FPH_SLOT_SHOWN;
-		for (uint16_t i = 1; i < count; i++)
-			slot_at(vq, (uint16_t)(slot + i))->state |= FPH_SLOT_SHOWN;
-		vq->chains++;
-	}
-	vq->unseen = FPH_NO_SLOT;
+	mark_shown(vq);
+	vq->chains = (uint16_t)(vq->chains + vq->unshown);
+	vq->unshown = 0;
 	vq->latest = vq->newest;
-	if (!vq->format.in_order) /* they may come back in any order: nothing to link */
-		vq->oldest = vq->latest = vq->newest = FPH_NO_SLOT;
 	ring = vq->format.packed ? fph_vq_packed_publish(vq) : fph_vq_split_publish(vq);
 	vq->published = vq->queued;
 	vq->desc_published = vq->desc_queued;
@@ -166,24 +197,34 @@ int fph_vq_drv_publish(struct fph_vq_drv *vq)
 	return ring;
 }
 
-bool fph_vq_drv_withdraw(struct fph_vq_drv *vq, uint16_t *slot, uint16_t *count)
+static void unqueue(struct fph_vq_drv *vq)
 {
-	close_chain(vq);
-	if (vq->unseen == FPH_NO_SLOT)
-		return false;
 	if (vq->format.packed)
 		fph_vq_packed_withdraw(vq);
 	vq->in_step = 0;
 	vq->queued = vq->published;
 	vq->desc_queued = vq->desc_published;
 	vq->queued_pos = vq->published_pos;
-	*slot = vq->unseen;
-	*count = count_of(vq, *slot);
-	vq->unseen = vq->slots[*slot].next;
+	vq->newest = vq->latest;
+	if (vq->latest == FPH_NO_SLOT)
+		vq->oldest = FPH_NO_SLOT;
+}
+
+bool fph_vq_drv_withdraw(struct fph_vq_drv *vq, uint16_t *slot, uint16_t *count)
+{
+	close_chain(vq);
+	if (!vq->unshown)
+		return false;
+	if (vq->queued != vq->published)
+		unqueue(vq);
+	/* Bounded: there is one before head. */
+	while (!is_queued(slot_at(vq, vq->shown)))
+		vq->shown++;
+	*slot = fph_vq_slot_at(vq, vq->shown);
+	*count = count_at(vq, vq->shown);
 	for (uint16_t i = 0; i < *count; i++)
-		slot_at(vq, (uint16_t)(*slot + i))->state &= FPH_SLOT_KIND;
-	if (vq->unseen == FPH_NO_SLOT)
-		vq->newest = vq->latest;
+		slot_at(vq, vq->shown++)->state &= FPH_SLOT_KIND;
+	vq->unshown--;
 	return true;
 }
 
@@ -195,37 +236,63 @@ bool fph_vq_drv_withdraw(struct fph_vq_drv *vq, uint16_t *slot, uint16_t *count)
  */
 static uint16_t count_batch(const struct fph_vq_drv *vq, const struct fph_vq_used *used)
 {
-	uint16_t slot = vq->oldest, desc = vq->desc_reaped;
+	uint32_t desc = vq->desc_reaped;
+	uint16_t slot = vq->oldest;
 
-	for (uint16_t n = 1; n <= used->most && slot != FPH_NO_SLOT; n++) {
-		if (used->id == (vq->format.packed ? slot : fph_vq_slot_at(vq, desc)))
+	if (used->id >= vq->size)
+		return 0;
+	if (vq->batch <= 1 || vq->format.indirect) { /* chains of one descriptor */
+		uint32_t n = fph_vq_slot_at(vq, used->id - desc) + 1u;
+
+		return n <= used->most ? (uint16_t)n : 0;
+	}
+	for (uint16_t n = 1; n <= used->most; n++) {
+		if (used->id == fph_vq_slot_at(vq, desc))
 			return n;
-		desc = (uint16_t)(desc + fph_vq_descs(vq, count_of(vq, slot)));
+		desc += fph_vq_descs(vq, count_at(vq, slot));
 		slot = vq->slots[slot].next;
 	}
 	return 0;
 }
 
+/* See to it that batch_left tells what was returned.  Returns 1, 0 or -EPROTO. */
+static int open_batch(struct fph_vq_drv *vq, struct fph_vq_used *used, struct fph_fault *fault)
+{
+	int rc;
+
+	if (vq->batch_left)
+		return 1;
+	rc = vq->format.packed ? fph_vq_packed_used(vq, used) : fph_vq_split_used(vq, used, fault);
+	if (rc <= 0)
+		return rc;
+	vq->batch_left = count_batch(vq, used);
+	if (!vq->batch_left)
+		return fph_fault_at(fault, FPH_RULE_USED_ID, vq->reaped, used->id);
+	return 1;
+}
+
+/* The oldest chain came back. */
+static void leave(struct fph_vq_drv *vq)
+{
+	uint16_t slot = vq->oldest;
+
+	vq->oldest = vq->slots[slot].next;
+	if (vq->latest == slot)
+		vq->latest = FPH_NO_SLOT;
+	if (vq->newest == slot)
+		vq->newest = FPH_NO_SLOT;
+}
+
 static int next_in_order(struct fph_vq_drv *vq, uint16_t *slot, struct fph_vq_used *used,
 			 struct fph_fault *fault)
 {
-	if (!vq->batch_left) {
-		int rc = vq->format.packed ? fph_vq_packed_used(vq, used) :
-					     fph_vq_split_used(vq, used, fault);
+	int rc = open_batch(vq, used, fault);
 
-		if (rc <= 0)
-			return rc;
-		vq->batch_left = count_batch(vq, used);
-		if (!vq->batch_left)
-			return fph_fault_at(fault, FPH_RULE_USED_ID, vq->reaped, used->id);
-	}
+	if (rc <= 0)
+		return rc;
 	vq->batch_left--;
 	*slot = vq->oldest;
-	if (vq->oldest == vq->latest)
-		vq->latest = FPH_NO_SLOT;
-	vq->oldest = vq->latest == FPH_NO_SLOT ? FPH_NO_SLOT : vq->slots[*slot].next;
-	if (vq->newest == *slot)
-		vq->newest = FPH_NO_SLOT;
+	leave(vq);
 	return 1;
 }
 
@@ -238,7 +305,7 @@ static int next_of_any(struct fph_vq_drv *vq, uint16_t *slot, struct fph_vq_used
 	if (rc <= 0)
 		return rc;
 	if (used->id >= vq->size || !(vq->slots[used->id].state & FPH_SLOT_SHOWN) ||
-	    !count_of(vq, (uint16_t)used->id))
+	    !count_at(vq, used->id))
 		return fph_fault_at(fault, FPH_RULE_USED_ID, vq->reaped, used->id);
 	*slot = (uint16_t)used->id;
 	return 1;
@@ -255,9 +322,9 @@ int fph_vq_drv_reap(struct fph_vq_drv *vq, uint16_t *slot, uint16_t *count, stru
 				   next_of_any(vq, slot, &used, fault);
 	if (rc <= 0)
 		return rc;
-	n = count_of(vq, *slot);
+	n = count_at(vq, *slot);
 	for (uint16_t i = 0; i < n; i++)
-		bytes += slot_at(vq, (uint16_t)(*slot + i))->len;
+		bytes += slot_at(vq, *slot + i)->len;
 	/*
 	 * The length is used for nothing (G20).  Old devices report 1 even for a
 	 * buffer they only read, so just what cannot be true is refused.
@@ -266,7 +333,7 @@ int fph_vq_drv_reap(struct fph_vq_drv *vq, uint16_t *slot, uint16_t *count, stru
 		return fph_fault_at(fault, FPH_RULE_USED_LEN, *slot, used.len);
 
 	for (uint16_t i = 0; i < n; i++)
-		slot_at(vq, (uint16_t)(*slot + i))->state &= FPH_SLOT_KIND;
+		slot_at(vq, *slot + i)->state &= FPH_SLOT_KIND;
 	descs = fph_vq_descs(vq, n);
 	vq->chains--;
 	vq->desc_reaped = (uint16_t)(vq->desc_reaped + descs);
@@ -276,28 +343,37 @@ int fph_vq_drv_reap(struct fph_vq_drv *vq, uint16_t *slot, uint16_t *count, stru
 	return 1;
 }
 
-static uint32_t reap_batch(struct fph_vq_drv *vq, uint16_t *slots, uint32_t max)
+static uint32_t reap_batch(struct fph_vq_drv *vq, struct fph_vq_linking *link)
 {
-	struct fph_vq_used used;
-	struct fph_fault fault;
-	uint32_t n;
+	uint32_t n, max = vq->batch_left;
 
-	for (n = 0; n < max && vq->batch_left; n++) {
-		if (count_of(vq, vq->oldest) != 1)
-			break;
-		next_in_order(vq, &slots[n], &used, &fault);
-		vq->slots[slots[n]].state &= FPH_SLOT_KIND;
+	for (n = 0; n < max; n++) {
+		uint16_t slot = vq->oldest;
+
+		leave(vq); /* the list that it goes to is linked by next, too */
+		fph_vq_take_back(link, slot);
 	}
-	fph_vq_count_plain(vq, n);
+	vq->batch_left = (uint16_t)(max - n);
+	fph_vq_count_plain(vq, n, link);
 	return n;
 }
 
-uint32_t fph_vq_drv_reap_plain(struct fph_vq_drv *vq, uint16_t *slots, uint32_t max)
+uint32_t fph_vq_drv_reap_hints(struct fph_vq_drv *vq, struct fph_vq_list *list)
 {
+	struct fph_vq_linking link;
+	uint32_t n;
+
+	if (vq->batch > 1) /* an entry is read once, and may close a chain of many */
+		return 0;
+	link = fph_vq_begin_linking(vq, list);
 	if (vq->format.in_order)
-		return reap_batch(vq, slots, max);
-	return vq->format.packed ? fph_vq_packed_reap_plain(vq, slots, max) :
-				   fph_vq_split_reap_plain(vq, slots, max);
+		n = reap_batch(vq, &link);
+	else if (vq->format.packed)
+		n = fph_vq_packed_reap_hints(vq, &link);
+	else
+		n = fph_vq_split_reap_hints(vq, &link);
+	fph_vq_end_linking(&link, list);
+	return n - link.messages;
 }
 
 void fph_vq_drv_interrupt(struct fph_vq_drv *vq, bool on)

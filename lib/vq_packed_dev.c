@@ -10,24 +10,23 @@ static unsigned char *desc_at(const struct fph_vq_dev *vq, uint16_t pos)
 
 #define OTHER_FLAGS (FPH_DESC_NEXT | FPH_DESC_WRITE | FPH_DESC_INDIRECT)
 
-/*
- * Is the descriptor at pos available?  Then its id, and a copy: 16 bytes into locals, and
- * nothing is read again.  (TOCTOU)
- */
-static inline bool load(const unsigned char *ring, uint16_t pos, uint16_t *id,
-			struct fph_vq_desc *desc)
+static inline uint32_t load_word(const unsigned char *at)
 {
-	const unsigned char *at = ring + FPH_DESC_BYTES * (size_t)(pos & ~FPH_WRAP & 0xffff);
 	/* Barrier A: pairs with A in fph_vq_packed_publish().  P-4 */
-	uint32_t word = fph_ld32_acquire(at + 12);
+	return fph_ld32_acquire(at + 12);
+}
 
-	if ((word >> 16 & AVAIL_MASK) != fph_avail_flags(pos))
-		return false;
-	*id = (uint16_t)word;
-	desc->gpa = fph_ld64(at);
-	desc->len = fph_ld32(at + 8);
-	desc->flags = (uint16_t)(word >> 16) & OTHER_FLAGS;
-	return true;
+static inline bool is_available(uint32_t word, uint16_t pos)
+{
+	return (word >> 16 & AVAIL_MASK) == fph_avail_flags(pos);
+}
+
+/* Of an available descriptor 16 bytes are in locals, and nothing is read again.  (TOCTOU) */
+static void keep_peek(struct fph_vq_dev *vq, uint32_t word, uint64_t gpa, uint32_t len)
+{
+	vq->peeked = true;
+	vq->peeked_id = (uint16_t)word;
+	vq->peek = (struct fph_vq_desc){ gpa, len, (uint16_t)(word >> 16) & OTHER_FLAGS, 0 };
 }
 
 /* The ring holds no more than `size`; who shows more shows what is ours.  P-5 */
@@ -39,8 +38,14 @@ static uint16_t room(const struct fph_vq_dev *vq)
 /* Have a copy of the next descriptor, if it is available. */
 static bool peek(struct fph_vq_dev *vq)
 {
-	if (!vq->peeked && room(vq))
-		vq->peeked = load(vq->desc, vq->next_pos, &vq->peeked_id, &vq->peek);
+	const unsigned char *at = desc_at(vq, vq->next_pos);
+	uint32_t word;
+
+	if (vq->peeked || !room(vq))
+		return vq->peeked;
+	word = load_word(at);
+	if (is_available(word, vq->next_pos))
+		keep_peek(vq, word, fph_ld64(at), fph_ld32(at + 8));
 	return vq->peeked;
 }
 
@@ -55,11 +60,8 @@ int fph_vq_packed_count(struct fph_vq_dev *vq)
 	int n = peek(vq);
 
 	while (n > 0 && n < max) {
-		struct fph_vq_desc desc;
-		uint16_t id;
-
 		pos = fph_pos_add(pos, 1, vq->size);
-		if (!load(vq->desc, pos, &id, &desc))
+		if (!is_available(load_word(desc_at(vq, pos)), pos))
 			break;
 		n++;
 	}
@@ -105,32 +107,36 @@ uint32_t fph_vq_packed_take(struct fph_vq_dev *vq, const struct fph_vq_window *w
 	const struct fph_vq_window w = *window;
 	const unsigned char *ring = vq->desc;
 	uint16_t space = room(vq), size = vq->size, pos = vq->next_pos;
-	uint16_t id = vq->last_id, before = id;
-	uint32_t n;
+	uint16_t wanted = fph_avail_flags(pos);
+	uint32_t n, id = vq->last_id, before = id;
 
 	max = max < space ? max : space;
 	for (n = 0; n < max; n++) {
-		struct fph_vq_desc desc;
-		uint16_t its;
+		const unsigned char *at = ring + FPH_DESC_BYTES * (size_t)(pos & ~FPH_WRAP & 0xffff);
+		uint32_t word = load_word(at), len;
+		uint64_t gpa;
 
-		if (!load(ring, pos, &its, &desc))
+		if ((word >> 16 & AVAIL_MASK) != wanted)
 			break;
-		if (desc.flags != FPH_DESC_WRITE || !fph_vq_fits(&w, desc.gpa, desc.len)) {
-			vq->peeked = true;
-			vq->peeked_id = its;
-			vq->peek = desc;
+		gpa = fph_ld64(at);
+		len = fph_ld32(at + 8);
+		if ((word >> 16 & OTHER_FLAGS) != FPH_DESC_WRITE || !fph_vq_fits(&w, gpa, len)) {
+			keep_peek(vq, word, gpa, len);
 			break;
 		}
-		out[n].gpa = desc.gpa;
-		out[n].len = desc.len;
+		out[n].gpa = gpa;
+		out[n].len = len;
 		before = id;
-		id = its;
-		pos = fph_pos_add(pos, 1, size);
+		id = word & 0xffff;
+		if ((++pos & ~FPH_WRAP) == size) {
+			pos = (pos & FPH_WRAP) ^ FPH_WRAP;
+			wanted = fph_avail_flags(pos);
+		}
 	}
 	if (n == 0)
 		return 0;
-	vq->before_id = before;
-	vq->last_id = id;
+	vq->before_id = (uint16_t)before;
+	vq->last_id = (uint16_t)id;
 	vq->next_pos = pos;
 	vq->next = vq->done = (uint16_t)(vq->next + n);
 	vq->before = (uint16_t)(vq->next - 1);
@@ -138,14 +144,15 @@ uint32_t fph_vq_packed_take(struct fph_vq_dev *vq, const struct fph_vq_window *w
 }
 
 /* The end of the chain at *pos: its id goes to *id.  Moves *pos behind it. */
-static uint16_t skip_chain(const struct fph_vq_dev *vq, uint16_t *pos, uint16_t max, uint16_t *id)
+static inline uint16_t skip_chain(const unsigned char *ring, uint16_t size, uint16_t *pos,
+				  uint16_t max, uint16_t *id)
 {
 	uint16_t n = 0;
 	uint32_t word;
 
 	do {
-		word = fph_ld32(desc_at(vq, *pos) + 12);
-		*pos = fph_pos_add(*pos, 1, vq->size);
+		word = fph_ld32(ring + FPH_DESC_BYTES * (size_t)(*pos & ~FPH_WRAP & 0xffff) + 12);
+		*pos = fph_pos_add(*pos, 1, size);
 		n++;
 	} while ((word >> 16 & FPH_DESC_NEXT) && n < max);
 	*id = (uint16_t)word;
@@ -156,9 +163,9 @@ static uint16_t skip_chain(const struct fph_vq_dev *vq, uint16_t *pos, uint16_t 
  * The length means nothing without the WRITE flag (P-11), and nothing was written into
  * the buffers.
  */
-static void write_used(const struct fph_vq_dev *vq, uint16_t pos, uint16_t id, bool last)
+static inline void write_used(unsigned char *ring, uint16_t pos, uint16_t id, bool last)
 {
-	unsigned char *at = desc_at(vq, pos);
+	unsigned char *at = ring + FPH_DESC_BYTES * (size_t)(pos & ~FPH_WRAP & 0xffff);
 
 	fph_st32(at + 8, 0);
 	if (last) /* Barrier B: pairs with B in fph_vq_drv_reap(). */
@@ -170,26 +177,27 @@ static void write_used(const struct fph_vq_dev *vq, uint16_t pos, uint16_t id, b
 int fph_vq_packed_return(struct fph_vq_dev *vq, uint16_t upto, uint16_t id)
 {
 	uint16_t n = (uint16_t)(upto - vq->used), left = n;
-	uint16_t first = vq->used_pos, first_id = id, pos = first;
+	uint16_t first = vq->used_pos, first_id = id, pos = first, size = vq->size;
+	unsigned char *ring = vq->desc;
 	uint32_t event;
 
 	if (!vq->format.in_order) { /* P-11: else one entry for all */
 		/* The first becomes the driver's last, and all the others with it. */
-		left = (uint16_t)(left - skip_chain(vq, &pos, left, &first_id));
+		left = (uint16_t)(left - skip_chain(ring, size, &pos, left, &first_id));
 		while (left) {
 			uint16_t at = pos, its;
 
-			left = (uint16_t)(left - skip_chain(vq, &pos, left, &its));
-			write_used(vq, at, its, false);
+			left = (uint16_t)(left - skip_chain(ring, size, &pos, left, &its));
+			write_used(ring, at, its, false);
 		}
 	}
-	write_used(vq, first, first_id, true);
+	write_used(ring, first, first_id, true);
 	vq->used = upto;
-	vq->used_pos = fph_pos_add(first, n, vq->size);
+	vq->used_pos = fph_pos_add(first, n, size);
 	/* Barrier D: pairs with D in fph_vq_drv_interrupt(). */
 	fph_full_barrier();
 	event = fph_ld32(vq->driver);
-	return fph_event_wanted(event, vq->used_pos, n, vq->size);
+	return fph_event_wanted(event, vq->used_pos, n, size);
 }
 
 void fph_vq_packed_doorbell(struct fph_vq_dev *vq, bool on)

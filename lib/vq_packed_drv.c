@@ -29,13 +29,19 @@ static void put(struct fph_vq_drv *vq, uint64_t gpa, uint32_t len, uint16_t id, 
 	vq->queued_pos = fph_pos_add(vq->queued_pos, 1, vq->size);
 }
 
-static void put_table(struct fph_vq_drv *vq, uint16_t first, uint16_t count)
+/* In order ids go round with the descriptors, as a split ring's do. */
+static uint16_t id_of(const struct fph_vq_drv *vq, uint32_t first)
 {
-	uint16_t id = fph_vq_slot_at(vq, first);
-	size_t offset = FPH_DESC_BYTES * (size_t)id;
+	return fph_vq_slot_at(vq, vq->format.in_order ? vq->desc_queued : first);
+}
+
+static void put_table(struct fph_vq_drv *vq, uint32_t first, uint16_t count)
+{
+	uint16_t slots = fph_vq_slot_at(vq, first), id = id_of(vq, first);
+	size_t offset = FPH_DESC_BYTES * (size_t)slots;
 
 	for (uint16_t i = 0; i < count; i++) {
-		const struct fph_guest_slot *slot = &vq->slots[id + i];
+		const struct fph_guest_slot *slot = &vq->slots[slots + i];
 		unsigned char *at = vq->table + offset + FPH_DESC_BYTES * (size_t)i;
 
 		fph_st64(at, slot->gpa);
@@ -45,14 +51,10 @@ static void put_table(struct fph_vq_drv *vq, uint16_t first, uint16_t count)
 	put(vq, vq->table_gpa + offset, FPH_DESC_BYTES * (uint32_t)count, id, FPH_DESC_INDIRECT);
 }
 
-void fph_vq_packed_queue(struct fph_vq_drv *vq, uint16_t first, uint16_t count)
+static void put_list(struct fph_vq_drv *vq, uint32_t first, uint16_t count)
 {
-	uint16_t id = fph_vq_slot_at(vq, first);
+	uint16_t id = id_of(vq, first);
 
-	if (fph_vq_is_table(vq, count)) {
-		put_table(vq, first, count);
-		return;
-	}
 	for (uint16_t i = 0; i < count; i++) {
 		const struct fph_guest_slot
 			*slot = &vq->slots[fph_vq_slot_at(vq, (uint16_t)(first + i))];
@@ -63,16 +65,44 @@ void fph_vq_packed_queue(struct fph_vq_drv *vq, uint16_t first, uint16_t count)
 	}
 }
 
+void fph_vq_packed_queue(struct fph_vq_drv *vq, uint32_t first, uint16_t count)
+{
+	if (fph_vq_is_table(vq, count))
+		put_table(vq, first, count);
+	else
+		put_list(vq, first, count);
+	vq->desc_queued = (uint16_t)(vq->desc_queued + fph_vq_descs(vq, count));
+}
+
 void fph_vq_packed_queue_plain(struct fph_vq_drv *vq, const struct fph_range *pages, uint32_t n)
 {
 	struct fph_vq_taking t = fph_vq_begin_taking(vq);
+	unsigned char *ring = vq->desc;
+	bool in_order = vq->format.in_order, held_back = vq->queued == vq->published;
+	uint16_t pos = vq->queued_pos, size = vq->size;
+	uint32_t desc = vq->desc_queued, flags = FPH_DESC_WRITE | fph_avail_flags(pos);
 
-	for (uint32_t i = 0; i < n; i++) {
+	for (uint32_t i = 0; i < n; i++, desc++) {
 		uint32_t len = (uint32_t)pages[i].len;
-		uint16_t slot = fph_vq_take(&t, pages[i].gpa, len);
+		uint16_t slot = fph_vq_take(&t, pages[i].gpa, len, in_order);
+		uint16_t id = in_order ? (uint16_t)(desc & t.mask) : slot;
+		unsigned char *at = ring + FPH_DESC_BYTES * (size_t)(pos & ~FPH_WRAP & 0xffff);
 
-		put(vq, pages[i].gpa, len, slot, FPH_DESC_WRITE);
+		fph_st64(at, pages[i].gpa);
+		fph_st32(at + 8, len);
+		if (held_back && i == 0) {
+			vq->first_flags = (uint16_t)flags;
+			vq->first_id = id;
+		} else {
+			fph_st32(at + 12, id | flags << 16);
+		}
+		pos = fph_pos_add(pos, 1, size);
+		if ((pos & ~FPH_WRAP) == 0)
+			flags = FPH_DESC_WRITE | fph_avail_flags(pos);
 	}
+	vq->desc_queued = (uint16_t)desc;
+	vq->queued = (uint16_t)(vq->queued + n);
+	vq->queued_pos = pos;
 	fph_vq_end_taking(vq, &t, n);
 }
 
@@ -113,27 +143,25 @@ int fph_vq_packed_used(struct fph_vq_drv *vq, struct fph_vq_used *used)
 	return 1;
 }
 
-uint32_t fph_vq_packed_reap_plain(struct fph_vq_drv *vq, uint16_t *slots, uint32_t max)
+uint32_t fph_vq_packed_reap_hints(struct fph_vq_drv *vq, struct fph_vq_linking *link)
 {
-	struct fph_guest_slot *all = vq->slots;
+	struct fph_vq_linking l = *link;
 	const unsigned char *ring = vq->desc;
-	uint16_t size = vq->size, pos = vq->reaped_pos;
+	uint16_t size = vq->size, pos = vq->reaped_pos, max = vq->chains;
 	uint32_t n;
 
-	max = max < vq->chains ? max : vq->chains;
 	for (n = 0; n < max; n++) {
 		const unsigned char *at = ring + FPH_DESC_BYTES * (size_t)(pos & ~FPH_WRAP & 0xffff);
 		/* Barrier B: pairs with B in write_used(), vq_packed_dev.c.  P-5 */
 		uint32_t word = fph_ld32_acquire(at + 12), id = word & 0xffff;
 
-		if ((word >> 16 & USED_MASK) != fph_used_flags(pos) ||
-		    (word >> 16 & FPH_DESC_WRITE) || id >= size || !fph_vq_is_plain(&all[id]))
+		if ((word >> 16 & (USED_MASK | FPH_DESC_WRITE)) != fph_used_flags(pos) ||
+		    id >= size || !fph_vq_take_back(&l, (uint16_t)id))
 			break;
-		all[id].state &= FPH_SLOT_KIND;
-		slots[n] = (uint16_t)id;
 		pos = fph_pos_add(pos, 1, size);
 	}
-	fph_vq_count_plain(vq, n);
+	*link = l;
+	fph_vq_count_plain(vq, n, link);
 	return n;
 }
 

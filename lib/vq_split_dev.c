@@ -2,7 +2,7 @@
 #include "vq_dev.h"
 
 /* Nothing was written into the buffers: the used length is 0.  V-8 */
-static inline void write_used(unsigned char *entries, uint16_t i, uint16_t head)
+static inline void write_used(unsigned char *entries, uint32_t i, uint32_t head)
 {
 	fph_st32(entries + 8 * (size_t)i, head);
 	fph_st32(entries + 8 * (size_t)i + 4, 0);
@@ -51,24 +51,46 @@ int fph_vq_split_begin(struct fph_vq_dev *vq, struct fph_fault *fault)
 	return 1;
 }
 
+/* A descriptor as it stands in the ring: address, then length, flags and next. */
+struct words {
+	uint64_t gpa;
+	uint64_t rest;
+};
+
 /* The one copy: 16 bytes into locals, and nothing is read again.  (TOCTOU) */
-static inline struct fph_vq_desc load(const unsigned char *table, uint16_t index)
+static inline struct words load(const unsigned char *table, uint32_t index)
 {
 	const unsigned char *at = table + FPH_DESC_BYTES * (size_t)index;
-	uint64_t rest = fph_ld64(at + 8);
 
+	return (struct words){ fph_ld64(at), fph_ld64(at + 8) };
+}
+
+static inline struct fph_vq_desc unpack(const struct words *desc)
+{
 	return (struct fph_vq_desc){
-		.gpa = fph_ld64(at),
-		.len = (uint32_t)rest,
-		.flags = (uint16_t)(rest >> 32),
-		.next = (uint16_t)(rest >> 48),
+		.gpa = desc->gpa,
+		.len = (uint32_t)desc->rest,
+		.flags = (uint16_t)(desc->rest >> 32),
+		.next = (uint16_t)(desc->rest >> 48),
 	};
+}
+
+/* One device-writable buffer and no more? */
+static inline bool is_plain(const struct words *desc)
+{
+	return (uint16_t)(desc->rest >> 32) == FPH_DESC_WRITE;
 }
 
 void fph_vq_split_fetch(struct fph_vq_dev *vq, struct fph_vq_desc *desc)
 {
-	*desc = vq->peeked ? vq->peek : load(vq->desc, vq->follow);
-	vq->peeked = false;
+	if (vq->peeked) {
+		*desc = vq->peek;
+		vq->peeked = false;
+	} else {
+		struct words words = load(vq->desc, vq->follow);
+
+		*desc = unpack(&words);
+	}
 }
 
 /* The used entry is the device's until used.idx moves, so it may be written early. */
@@ -86,10 +108,10 @@ uint32_t fph_vq_split_take(struct fph_vq_dev *vq, const struct fph_vq_window *wi
 	const struct fph_vq_window w = *window;
 	const unsigned char *avail = vq->driver + 4, *table = vq->desc;
 	unsigned char *used = vq->device + 4;
-	uint16_t waiting = (uint16_t)(vq->seen - vq->next), next = vq->next, size = vq->size;
-	uint16_t mask = (uint16_t)(size - 1), id = vq->last_id, before = id;
+	uint32_t mask = vq->size - 1u, next = vq->next, n;
+	uint32_t id = vq->last_id, before = id;
+	uint16_t waiting = (uint16_t)(vq->seen - vq->next);
 	bool in_order = vq->format.in_order;
-	uint32_t n;
 
 	if (!waiting) {
 		struct fph_fault fault;
@@ -99,29 +121,29 @@ uint32_t fph_vq_split_take(struct fph_vq_dev *vq, const struct fph_vq_window *wi
 	}
 	max = max < waiting ? max : waiting;
 	for (n = 0; n < max; n++, next++) {
-		uint16_t head = fph_ld16(avail + 2 * (size_t)(next & mask));
-		struct fph_vq_desc desc = { 0 };
+		uint32_t at = next & mask, head = fph_ld16(avail + 2 * (size_t)at);
+		struct words desc = { 0 };
 
-		if (head < size)
+		if (head <= mask)
 			desc = load(table, head);
-		if (desc.flags != FPH_DESC_WRITE || !fph_vq_fits(&w, desc.gpa, desc.len)) {
+		if (!is_plain(&desc) || !fph_vq_fits(&w, desc.gpa, (uint32_t)desc.rest)) {
 			vq->peeked = true;
-			vq->peeked_id = head;
-			vq->peek = desc;
+			vq->peeked_id = (uint16_t)head;
+			vq->peek = unpack(&desc);
 			break;
 		}
 		out[n].gpa = desc.gpa;
-		out[n].len = desc.len;
+		out[n].len = (uint32_t)desc.rest;
 		if (!in_order)
-			write_used(used, next & mask, head);
+			write_used(used, at, head);
 		before = id;
 		id = head;
 	}
 	if (n == 0)
 		return 0;
-	vq->before_id = before;
-	vq->last_id = id;
-	vq->next = vq->done = next;
+	vq->before_id = (uint16_t)before;
+	vq->last_id = (uint16_t)id;
+	vq->next = vq->done = (uint16_t)next;
 	vq->before = (uint16_t)(next - 1);
 	return n;
 }

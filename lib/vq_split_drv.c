@@ -10,12 +10,12 @@ static unsigned char *desc_at(const struct fph_vq_drv *vq, uint16_t index)
  * In order descriptors are taken in their order (V-12).  Else a chain stands at its
  * slots' descriptors, so that the id of a used entry is its first slot.
  */
-static uint16_t head_of(const struct fph_vq_drv *vq, uint16_t first)
+static uint16_t head_of(const struct fph_vq_drv *vq, uint32_t first)
 {
 	return fph_vq_slot_at(vq, vq->format.in_order ? vq->desc_queued : first);
 }
 
-static void put_table(struct fph_vq_drv *vq, uint16_t first, uint16_t count, uint16_t head)
+static void put_table(struct fph_vq_drv *vq, uint32_t first, uint16_t count, uint16_t head)
 {
 	size_t offset = FPH_DESC_BYTES * (size_t)fph_vq_slot_at(vq, first);
 	struct fph_guest_slot table = {
@@ -35,7 +35,7 @@ static void put_table(struct fph_vq_drv *vq, uint16_t first, uint16_t count, uin
 	fph_vq_put_split(desc_at(vq, head), &table, FPH_DESC_INDIRECT, 0);
 }
 
-static void put_row(struct fph_vq_drv *vq, uint16_t first, uint16_t count, uint16_t head)
+static void put_row(struct fph_vq_drv *vq, uint32_t first, uint16_t count, uint16_t head)
 {
 	for (uint16_t i = 0; i < count; i++) {
 		const struct fph_guest_slot
@@ -54,50 +54,71 @@ static void put_row(struct fph_vq_drv *vq, uint16_t first, uint16_t count, uint1
  * Entries and heads mostly go round in step, and then the entry holds that head since the
  * last time round: the line stays where the device has it.
  */
-static inline void put_entry(struct fph_vq_drv *vq, uint16_t head)
-{
-	uint16_t skew = fph_vq_slot_at(vq, (uint16_t)(head - vq->queued));
+struct entries {
+	unsigned char *ring;
+	uint32_t mask;
+	uint16_t next;
+	uint16_t skew;
+	uint16_t in_step;
+};
 
-	if (skew != vq->skew) {
-		vq->skew = skew;
-		vq->in_step = 0;
-	}
-	if (vq->in_step < vq->size) {
-		vq->in_step++;
-		fph_st16(vq->driver + 4 + 2 * (size_t)fph_vq_slot_at(vq, vq->queued), head);
-	}
-	vq->queued++;
+static inline struct entries begin_entries(const struct fph_vq_drv *vq)
+{
+	return (struct entries){ vq->driver + 4, vq->size - 1u, vq->queued, vq->skew, vq->in_step };
 }
 
-void fph_vq_split_queue(struct fph_vq_drv *vq, uint16_t first, uint16_t count)
+static inline void put_entry(struct entries *e, uint16_t head)
+{
+	uint16_t skew = (uint16_t)((uint32_t)(head - e->next) & e->mask);
+
+	if (skew != e->skew || e->in_step <= e->mask) {
+		e->in_step = (uint16_t)(skew == e->skew ? e->in_step + 1 : 1);
+		e->skew = skew;
+		fph_st16(e->ring + 2 * (size_t)(e->next & e->mask), head);
+	}
+	e->next++;
+}
+
+static inline void end_entries(struct fph_vq_drv *vq, const struct entries *e)
+{
+	vq->queued = e->next;
+	vq->skew = e->skew;
+	vq->in_step = e->in_step;
+}
+
+void fph_vq_split_queue(struct fph_vq_drv *vq, uint32_t first, uint16_t count)
 {
 	uint16_t head = head_of(vq, first);
+	struct entries entries = begin_entries(vq);
 
 	if (fph_vq_is_table(vq, count))
 		put_table(vq, first, count, head);
 	else
 		put_row(vq, first, count, head);
-	put_entry(vq, head);
+	put_entry(&entries, head);
+	end_entries(vq, &entries);
 	vq->desc_queued = (uint16_t)(vq->desc_queued + fph_vq_descs(vq, count));
 }
 
 void fph_vq_split_queue_plain(struct fph_vq_drv *vq, const struct fph_range *pages, uint32_t n)
 {
 	struct fph_vq_taking t = fph_vq_begin_taking(vq);
+	struct entries entries = begin_entries(vq);
 	unsigned char *table = vq->desc;
 	bool in_order = vq->format.in_order;
 	uint16_t desc = vq->desc_queued;
 
 	for (uint32_t i = 0; i < n; i++, desc++) {
 		uint32_t len = (uint32_t)pages[i].len;
-		uint16_t slot = fph_vq_take(&t, pages[i].gpa, len);
-		uint16_t head = in_order ? desc & t.mask : slot;
+		uint16_t slot = fph_vq_take(&t, pages[i].gpa, len, in_order);
+		uint16_t head = in_order ? (uint16_t)(desc & t.mask) : slot;
 		unsigned char *at = table + FPH_DESC_BYTES * (size_t)head;
 
 		fph_st64(at, pages[i].gpa);
 		fph_st64(at + 8, len | (uint64_t)FPH_DESC_WRITE << 32);
-		put_entry(vq, head);
+		put_entry(&entries, head);
 	}
+	end_entries(vq, &entries);
 	vq->desc_queued = desc;
 	fph_vq_end_taking(vq, &t, n);
 }
@@ -133,29 +154,27 @@ int fph_vq_split_used(struct fph_vq_drv *vq, struct fph_vq_used *used, struct fp
 	return 1;
 }
 
-uint32_t fph_vq_split_reap_plain(struct fph_vq_drv *vq, uint16_t *slots, uint32_t max)
+uint32_t fph_vq_split_reap_hints(struct fph_vq_drv *vq, struct fph_vq_linking *link)
 {
 	/* Barrier B: pairs with B in fph_vq_split_return(). */
 	uint16_t idx = fph_ld16_acquire(vq->device + 2);
 	uint16_t waiting = (uint16_t)(idx - vq->reaped);
 	const unsigned char *used = vq->device + 4;
 	struct fph_guest_slot *all = vq->slots;
-	uint16_t size = vq->size, at = vq->reaped;
-	uint32_t n;
+	struct fph_vq_linking l = *link;
+	uint32_t n, mask = vq->size - 1u, at = vq->reaped;
 
 	if (waiting > vq->chains)
 		return 0;
-	max = max < waiting ? max : waiting;
-	for (n = 0; n < max; n++, at++) {
-		const unsigned char *entry = used + 8 * (size_t)(at & (uint16_t)(size - 1));
+	for (n = 0; n < waiting; n++, at++) {
+		const unsigned char *entry = used + 8 * (size_t)(at & mask);
 		uint32_t id = fph_ld32(entry), len = fph_ld32(entry + 4);
 
-		if (id >= size || !fph_vq_is_plain(&all[id]) || len > all[id].len)
+		if (id > mask || len > all[id].len || !fph_vq_take_back(&l, (uint16_t)id))
 			break;
-		all[id].state &= FPH_SLOT_KIND;
-		slots[n] = (uint16_t)id;
 	}
-	fph_vq_count_plain(vq, n);
+	*link = l;
+	fph_vq_count_plain(vq, n, link);
 	return n;
 }
 
