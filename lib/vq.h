@@ -122,7 +122,7 @@ static inline int fph_fault_at(struct fph_fault *fault, enum fph_rule rule, uint
  * Ring entries go through counters, all free-running: used <= before <= done <= next.
  * An entry is a chain of a split ring, and a descriptor of a packed one.  next counts
  * those whose walk has begun, done those of chains walked to their end, before the same
- * without the last chain, used those returned to the driver.
+ * without the last chain if that may still be in use, used those returned to the driver.
  *
  * Nothing is kept of a chain that was walked: a split ring's used entry is written when
  * the walk ends, and becomes the driver's when used.idx moves; a packed ring's are found

@@ -279,8 +279,13 @@ uint32_t fph_vq_dev_take(struct fph_vq_dev *vq, const struct fph_vq_window *wind
 {
 	if (vq->in_chain || vq->stale || vq->peeked)
 		return 0;
-	return vq->format.packed ? fph_vq_packed_take(vq, window, out, max) :
-				   fph_vq_split_take(vq, window, out, max);
+	max = vq->format.packed ? fph_vq_packed_take(vq, window, out, max) :
+				  fph_vq_split_take(vq, window, out, max);
+	if (max) { /* none of them is kept */
+		vq->before = vq->done;
+		vq->before_id = vq->last_id;
+	}
+	return max;
 }
 
 int fph_vq_dev_return(struct fph_vq_dev *vq, bool keep_last)

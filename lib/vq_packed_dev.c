@@ -108,7 +108,7 @@ uint32_t fph_vq_packed_take(struct fph_vq_dev *vq, const struct fph_vq_window *w
 	const unsigned char *ring = vq->desc;
 	uint16_t space = room(vq), size = vq->size, pos = vq->next_pos;
 	uint16_t wanted = fph_avail_flags(pos);
-	uint32_t n, id = vq->last_id, before = id;
+	uint32_t n, id = vq->last_id;
 
 	max = max < space ? max : space;
 	for (n = 0; n < max; n++) {
@@ -126,20 +126,15 @@ uint32_t fph_vq_packed_take(struct fph_vq_dev *vq, const struct fph_vq_window *w
 		}
 		out[n].gpa = gpa;
 		out[n].len = len;
-		before = id;
 		id = word & 0xffff;
 		if ((++pos & ~FPH_WRAP) == size) {
 			pos = (pos & FPH_WRAP) ^ FPH_WRAP;
 			wanted = fph_avail_flags(pos);
 		}
 	}
-	if (n == 0)
-		return 0;
-	vq->before_id = (uint16_t)before;
 	vq->last_id = (uint16_t)id;
 	vq->next_pos = pos;
 	vq->next = vq->done = (uint16_t)(vq->next + n);
-	vq->before = (uint16_t)(vq->next - 1);
 	return n;
 }
 

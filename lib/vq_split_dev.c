@@ -102,16 +102,49 @@ void fph_vq_split_finish(struct fph_vq_dev *vq)
 }
 
 /* In locals, since the compiler must think that every store to a ring may change *vq. */
-uint32_t fph_vq_split_take(struct fph_vq_dev *vq, const struct fph_vq_window *window,
-			   struct fph_range *out, uint32_t max)
+static inline uint32_t take(struct fph_vq_dev *vq, const struct fph_vq_window *window,
+			    struct fph_range *out, uint32_t max, bool in_order)
 {
 	const struct fph_vq_window w = *window;
 	const unsigned char *avail = vq->driver + 4, *table = vq->desc;
 	unsigned char *used = vq->device + 4;
-	uint32_t mask = vq->size - 1u, next = vq->next, n;
-	uint32_t id = vq->last_id, before = id;
+	uint32_t mask = vq->size - 1u, next = vq->next, end = next + max;
+	uint32_t head = 0, last = vq->last_id;
+	struct words desc = { 0 };
+
+	for (; next != end; next++, out++) {
+		uint32_t at = next & mask, len;
+
+		head = fph_ld16(avail + 2 * (size_t)at);
+		if (head > mask) {
+			desc = (struct words){ 0 };
+			break;
+		}
+		desc = load(table, head);
+		len = (uint32_t)desc.rest;
+		if (!is_plain(&desc) || !fph_vq_fits(&w, desc.gpa, len))
+			break;
+		out->gpa = desc.gpa;
+		out->len = len;
+		if (!in_order)
+			write_used(used, at, head);
+		last = head;
+	}
+	if (next != end) {
+		vq->peeked = true;
+		vq->peeked_id = (uint16_t)head;
+		vq->peek = unpack(&desc);
+	}
+	max -= end - next;
+	vq->last_id = (uint16_t)last;
+	vq->next = vq->done = (uint16_t)next;
+	return max;
+}
+
+uint32_t fph_vq_split_take(struct fph_vq_dev *vq, const struct fph_vq_window *window,
+			   struct fph_range *out, uint32_t max)
+{
 	uint16_t waiting = (uint16_t)(vq->seen - vq->next);
-	bool in_order = vq->format.in_order;
 
 	if (!waiting) {
 		struct fph_fault fault;
@@ -120,32 +153,8 @@ uint32_t fph_vq_split_take(struct fph_vq_dev *vq, const struct fph_vq_window *wi
 		waiting = now > 0 ? (uint16_t)now : 0;
 	}
 	max = max < waiting ? max : waiting;
-	for (n = 0; n < max; n++, next++) {
-		uint32_t at = next & mask, head = fph_ld16(avail + 2 * (size_t)at);
-		struct words desc = { 0 };
-
-		if (head <= mask)
-			desc = load(table, head);
-		if (!is_plain(&desc) || !fph_vq_fits(&w, desc.gpa, (uint32_t)desc.rest)) {
-			vq->peeked = true;
-			vq->peeked_id = (uint16_t)head;
-			vq->peek = unpack(&desc);
-			break;
-		}
-		out[n].gpa = desc.gpa;
-		out[n].len = (uint32_t)desc.rest;
-		if (!in_order)
-			write_used(used, at, head);
-		before = id;
-		id = head;
-	}
-	if (n == 0)
-		return 0;
-	vq->before_id = (uint16_t)before;
-	vq->last_id = (uint16_t)id;
-	vq->next = vq->done = (uint16_t)next;
-	vq->before = (uint16_t)(next - 1);
-	return n;
+	return vq->format.in_order ? take(vq, window, out, max, true) :
+				     take(vq, window, out, max, false);
 }
 
 int fph_vq_split_return(struct fph_vq_dev *vq, uint16_t upto, uint16_t id)
