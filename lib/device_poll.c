@@ -2,6 +2,7 @@
 #include "device_priv.h"
 #include "err.h"
 #include "shm.h"
+#include "vq_dev.h"
 #include <string.h>
 
 /* ------------------------------------------------------------ the batch in hand */
@@ -269,8 +270,16 @@ static bool hand_out(struct device *d, struct fph_range *out)
 	const struct fph_region *r;
 	struct fph_range piece;
 	uint64_t lost;
-	int region = fph_mem_piece(d->mem, &d->rest, &piece);
+	int region;
 
+	if (fph_vq_fits(&d->window, d->rest.gpa, d->rest.len)) {
+		*out = d->rest;
+		d->rest.len = 0;
+		d->total.hints++;
+		d->total.bytes += out->len;
+		return true;
+	}
+	region = fph_mem_piece(d->mem, &d->rest, &piece);
 	if (region < 0) {
 		d->total.out_of_range += !d->rest_usable;
 		return false;

@@ -163,16 +163,27 @@ static int enter_table(struct fph_vq_dev *vq, const struct fph_vq_desc *desc,
 	return 0;
 }
 
+/* A table may stand anywhere; the usual one is read by words. */
+static uint64_t load_any(const unsigned char *at)
+{
+	unsigned char bytes[8];
+
+	if (!((uintptr_t)at & 7))
+		return fph_ld64(at);
+	fph_ld_bytes(bytes, at, sizeof(bytes));
+	return fph_ld32_bytes(bytes) | (uint64_t)fph_ld32_bytes(bytes + 4) << 32;
+}
+
 /* The one copy of a table's descriptor: each byte is read once.  (TOCTOU) */
 static int fetch_table(const struct fph_vq_dev *vq, struct fph_vq_desc *desc)
 {
-	unsigned char bytes[FPH_DESC_BYTES];
+	const unsigned char *at = vq->table_at + FPH_DESC_BYTES * (size_t)vq->follow;
+	uint64_t rest = load_any(at + 8);
 
-	fph_ld_bytes(bytes, vq->table_at + FPH_DESC_BYTES * (size_t)vq->follow, sizeof(bytes));
-	desc->gpa = fph_ld32_bytes(bytes) | (uint64_t)fph_ld32_bytes(bytes + 4) << 32;
-	desc->len = fph_ld32_bytes(bytes + 8);
-	desc->flags = (uint16_t)fph_ld32_bytes(bytes + 12);
-	desc->next = (uint16_t)(fph_ld32_bytes(bytes + 12) >> 16);
+	desc->gpa = load_any(at);
+	desc->len = (uint32_t)rest;
+	desc->flags = (uint16_t)(rest >> 32);
+	desc->next = (uint16_t)(rest >> 48);
 	if (vq->format.packed) {
 		/* le16 id, le16 flags there; a table is used as far as it goes */
 		desc->flags = desc->next & (FPH_DESC_WRITE | FPH_DESC_INDIRECT);

@@ -13,12 +13,12 @@
  */
 
 /* Is this a hint that needs no further thought? */
-static inline bool fph_vq_fits(const struct fph_vq_window *w, uint64_t gpa, uint32_t len)
+static inline bool fph_vq_fits(const struct fph_vq_window *w, uint64_t gpa, uint64_t len)
 {
 	uint64_t at = gpa - w->gpa;
 
 	/* A length of 0 wraps, and fails. */
-	return at < w->len && len - UINT64_C(1) < w->len - at && !((gpa | len) & w->mask);
+	return at < w->len && len - 1 < w->len - at && !((gpa | len) & w->mask);
 }
 
 /* Start the walk of a chain.  Returns 1, 0 (none is available) or -EPROTO. */
