@@ -3,8 +3,8 @@
 #include <fph/bitmap.h>
 #include <string.h>
 
-#define PAGES_MAX 200u
-#define WORDS	  4u
+#define PAGES_MAX 1300u
+#define WORDS	  21u
 
 /* The plain truth: one byte a page, and one loop over all pages for everything. */
 static bool model[PAGES_MAX];
@@ -99,6 +99,10 @@ static struct fph_range random_range(void)
 
 	gpa = map.base + (random64() % span - 4) * page + random64() % 3 - 1;
 	last = map.base + (random64() % span - 4) * page + random64() % 3 - 1;
+	if (random64() % 4 == 0) { /* whole words, of which many are cleared at once */
+		gpa = map.base + random64() % (map.pages / 64 + 2) * 64 * page;
+		last = gpa + random64() % (map.pages / 64 + 2) * 64 * page;
+	}
 	if (random64() % 8 == 0)
 		gpa = random64();
 	if (random64() % 8 == 0)
@@ -110,7 +114,8 @@ static struct fph_range random_range(void)
 
 Test(bitmap, agrees_with_a_naive_one_for_every_page_size, .timeout = 30)
 {
-	static const uint64_t sizes[] = { 0, 1, 63, 64, 65, 127, 128, 129, 200 };
+	static const uint64_t sizes[] = { 0,   1,   63,	64,  65,  127,
+					  128, 129, 200, 512, 640, 1300 };
 
 	seed = 88172645463325252u;
 	for (unsigned shift = 0; shift < 64; shift++) {
