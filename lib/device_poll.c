@@ -307,8 +307,7 @@ int fph_device_poll(struct fph_device *dev, struct fph_range *out, size_t max)
 {
 	struct device *d = device_of(dev);
 	struct fph_vq_dev *vq = &d->vq[FPH_QUEUE_HINT];
-	struct fph_device_stats before;
-	uint64_t budget;
+	uint64_t hints, bytes, misaligned, bytes_lost, budget;
 	size_t n = 0;
 	int rc = 1;
 
@@ -321,7 +320,10 @@ int fph_device_poll(struct fph_device *dev, struct fph_range *out, size_t max)
 	if (max == 0)
 		return fph_device_resume(d);
 
-	before = d->total;
+	hints = d->total.hints;
+	bytes = d->total.bytes;
+	misaligned = d->total.misaligned;
+	bytes_lost = d->total.bytes_lost;
 	max = max < INT32_MAX ? max : INT32_MAX;
 	fph_vq_dev_doorbell(vq, false);
 	for (budget = (uint64_t)max + 2 * (uint64_t)vq->size; n < max && budget > 0; budget--) {
@@ -340,10 +342,10 @@ int fph_device_poll(struct fph_device *dev, struct fph_range *out, size_t max)
 	}
 	if (rc < 0) {
 		/* Nothing of the batch is handed out, so nothing of it counts. */
-		d->total.hints = before.hints;
-		d->total.bytes = before.bytes;
-		d->total.misaligned = before.misaligned;
-		d->total.bytes_lost = before.bytes_lost;
+		d->total.hints = hints;
+		d->total.bytes = bytes;
+		d->total.misaligned = misaligned;
+		d->total.bytes_lost = bytes_lost;
 		return rc;
 	}
 	if (n > 0)
