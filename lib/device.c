@@ -11,7 +11,8 @@ _Static_assert(_Alignof(struct device) <= _Alignof(struct fph_device), "the box 
 
 #define OFFERABLE                                                                                  \
 	(FPH_F_MUST_TELL_HOST | FPH_F_DEFLATE_ON_OOM | FPH_F_PAGE_POISON |                         \
-	 FPH_F_PAGE_REPORTING | FPH_F_RING_RESET | FPH_VQ_FEATURES)
+	 FPH_F_PAGE_REPORTING | FPH_F_RING_RESET | FPH_F_ORDER_PLATFORM |                          \
+	 FPH_F_NOTIFICATION_DATA | FPH_F_SUSPEND | FPH_VQ_FEATURES)
 #define WITHHOLDABLE (FPH_F_STATS_VQ | FPH_F_FREE_PAGE_HINT)
 
 /* ------------------------------------------------------------ events to the outside */
@@ -60,9 +61,9 @@ int fph_device_break(struct device *d, enum fph_queue queue, const struct fph_fa
 
 static const struct fph_device_cell table[FPH_DEVICE_STATE_COUNT][FPH_DEVICE_EVENT_COUNT] = {
 #define CELL_(next, act) { FPH_DEVICE_##next, FPH_DEVICE_##act }
-#define ROW(state, a, b, c, d, e, f, g, h, i)                                                      \
-	[FPH_DEVICE_##state] = { CELL_ a, CELL_ b, CELL_ c, CELL_ d, CELL_ e,                      \
-				 CELL_ f, CELL_ g, CELL_ h, CELL_ i },
+#define ROW(state, a, b, c, d, e, f, g, h, i, j, k)                                                \
+	[FPH_DEVICE_##state] = { CELL_ a, CELL_ b, CELL_ c, CELL_ d, CELL_ e, CELL_ f,             \
+				 CELL_ g, CELL_ h, CELL_ i, CELL_ j, CELL_ k },
 	FPH_DEVICE_TABLE(ROW)
 #undef ROW
 #undef CELL_
@@ -170,14 +171,21 @@ int fph_device_set_mem(struct fph_device *dev, const struct fph_mem *mem)
 	return 0;
 }
 
+/* S-4: nothing that the driver is shown changes while it has the device suspended. */
+void fph_device_show_pages(struct device *d)
+{
+	if (d->shown_pages == d->num_pages || (d->status & FPH_STATUS_SUSPEND))
+		return;
+	d->shown_pages = d->num_pages;
+	fph_device_config_changed(d);
+}
+
 int fph_device_set_num_pages(struct fph_device *dev, uint32_t pages)
 {
 	struct device *d = device_of(dev);
 
-	if (d->num_pages != pages) {
-		d->num_pages = pages;
-		fph_device_config_changed(d);
-	}
+	d->num_pages = pages;
+	fph_device_show_pages(d);
 	return 0;
 }
 

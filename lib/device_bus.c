@@ -81,7 +81,9 @@ void fph_device_reset(struct device *d)
 	fph_device_step(d, FPH_DEVICE_EV_GONE);
 	d->accepted = 0;
 	d->status = 0; /* G-12 */
+	d->shown_pages = d->num_pages;
 	d->resetting = false;
+	d->suspending = false;
 	d->in_hand = false;
 	d->irq = 0;
 	d->actual = 0;
@@ -95,6 +97,31 @@ void fph_device_reset(struct device *d)
 	d->unserved = 0;
 	d->stats_parked = false;
 	d->total.resets++;
+}
+
+/* S-6: nothing is in hand, what was used is returned, and the driver was told so. */
+void fph_device_suspend(struct device *d)
+{
+	d->suspending = false;
+	d->rest.len = 0;
+	fph_device_step(d, FPH_DEVICE_EV_SUSPEND);
+	d->status = (uint8_t)((d->status & ~FPH_STATUS_DRIVER_OK) | FPH_STATUS_SUSPEND);
+}
+
+static void resume(struct device *d)
+{
+	d->status = (uint8_t)((d->status & ~FPH_STATUS_SUSPEND) | FPH_STATUS_DRIVER_OK);
+	if (d->fault.rule)
+		fph_device_config_changed(d); /* S-5 */
+	fph_device_step(d, FPH_DEVICE_EV_RESUME);
+	fph_device_show_pages(d);
+	fph_device_resume(d);
+}
+
+/* S-1, S-4: SUSPEND means something once initialization is complete. */
+static bool can_suspend(const struct device *d)
+{
+	return (d->accepted & FPH_F_SUSPEND) && device_runs(d);
 }
 
 static bool features_are_fine(const struct device *d)
@@ -133,6 +160,21 @@ static int bus_set_status(void *ctx, uint8_t status)
 		else
 			rc = -EPROTO;
 	}
+	if (d->suspending && !(status & FPH_STATUS_SUSPEND))
+		d->suspending = false; /* it thought better of it */
+	if ((fresh & FPH_STATUS_SUSPEND) && can_suspend(d)) {
+		d->suspending = true;
+		d->rest.len = 0;
+		if (!d->in_hand)
+			fph_device_let_go(d);
+		return rc;
+	}
+	if (d->status & FPH_STATUS_SUSPEND) {
+		/* With SUSPEND or without: some drivers only ever add bits (G-2). */
+		if (fresh & FPH_STATUS_DRIVER_OK)
+			resume(d);
+		return rc;
+	}
 	if (fresh & FPH_STATUS_DRIVER_OK) {
 		if (!(d->status & FPH_STATUS_FEATURES_OK))
 			return -EPROTO;
@@ -162,7 +204,7 @@ static int bus_config(void *ctx, uint32_t offset, void *buf, uint32_t len)
 	unsigned char *to = buf;
 	uint32_t size = config_size(d);
 
-	fph_st32_bytes(image + FPH_CONFIG_NUM_PAGES, d->num_pages);
+	fph_st32_bytes(image + FPH_CONFIG_NUM_PAGES, d->shown_pages);
 	fph_st32_bytes(image + FPH_CONFIG_ACTUAL, d->actual);
 	fph_st32_bytes(image + FPH_CONFIG_COMMAND_ID, fph_device_shown(d));
 	fph_st32_bytes(image + FPH_CONFIG_POISON, d->poison);
@@ -184,6 +226,8 @@ static int bus_set_config(void *ctx, uint32_t offset, const void *buf, uint32_t 
 
 	if (d->resetting || !(d->status & FPH_STATUS_FEATURES_OK))
 		return -EPROTO; /* G-14 */
+	if (d->status & FPH_STATUS_SUSPEND)
+		return -EPROTO; /* S-2, S-4 */
 	if (covers(offset, len, FPH_CONFIG_ACTUAL))
 		d->actual = fph_ld32_bytes(from + (FPH_CONFIG_ACTUAL - offset));
 	/* BP-2, BP-3: the poison value is told before DRIVER_OK and then stands. */
@@ -211,7 +255,7 @@ static int bus_vq_enable(void *ctx, uint16_t queue, const struct fph_vq_place *p
 
 	if (q < 0 || d->resetting || d->fault.rule || !(d->status & FPH_STATUS_FEATURES_OK))
 		return -EPROTO;
-	if (d->vq[q].size)
+	if (d->vq[q].size || (d->status & FPH_STATUS_SUSPEND))
 		return -EPROTO; /* M-7 */
 	fault.rule = (uint16_t)fph_vq_dev_enable(&d->vq[q], d->mem, place, d->queue_max,
 							fph_vq_format(d->accepted));
@@ -226,7 +270,7 @@ static int bus_vq_disable(void *ctx, uint16_t queue, uint16_t *index)
 	struct device *d = ctx;
 	int q = queue_at(d, queue);
 
-	if (q < 0 || d->resetting || !d->vq[q].size)
+	if (q < 0 || d->resetting || !d->vq[q].size || (d->status & FPH_STATUS_SUSPEND))
 		return -EPROTO;
 	if (q == FPH_QUEUE_HINT) {
 		if (d->in_hand)
@@ -258,6 +302,13 @@ static int bus_notify(void *ctx, uint16_t queue)
 	return 0;
 }
 
+/* N-1: what the ring says is what counts, so the driver cannot mislead by it. */
+static int bus_notify_data(void *ctx, uint16_t queue, uint16_t next)
+{
+	(void)next;
+	return bus_notify(ctx, queue);
+}
+
 static int bus_take_irq(void *ctx, uint32_t *irq)
 {
 	struct device *d = ctx;
@@ -280,6 +331,7 @@ static const struct fph_bus_ops bus_ops = {
 	.vq_disable = bus_vq_disable,
 	.notify = bus_notify,
 	.take_irq = bus_take_irq,
+	.notify_data = bus_notify_data,
 };
 
 struct fph_bus fph_device_bus(struct fph_device *dev)

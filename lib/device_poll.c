@@ -14,9 +14,11 @@ void fph_device_let_go(struct device *d)
 	d->in_hand = false;
 	if (d->resetting)
 		fph_device_reset(d);
-	else if (vq->size && !d->fault.rule)
+	else if (vq->size && !d->fault.rule && !(d->status & FPH_STATUS_SUSPEND))
 		/* A chain whose last hint is only partly handed out is still in use. */
 		fph_device_return(d, FPH_QUEUE_HINT, d->rest.len && !vq->in_chain);
+	if (d->suspending)
+		fph_device_suspend(d);
 }
 
 /*
@@ -87,7 +89,7 @@ int fph_device_start(struct fph_device *dev)
 	rc = ready(d);
 	if (rc < 0)
 		return rc;
-	if (!vq->size)
+	if (!vq->size || (d->status & FPH_STATUS_SUSPEND))
 		return -ENOTCONN;
 
 	/*

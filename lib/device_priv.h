@@ -23,9 +23,11 @@ struct device {
 	uint8_t status;
 	uint8_t state; /* enum fph_device_state; assigned in step() only */
 	bool resetting; /* asked for by the driver while a batch is in hand */
+	bool suspending; /* likewise */
 	bool in_hand;	/* hints handed out and not acknowledged */
 	uint32_t irq;
 	uint32_t num_pages;
+	uint32_t shown_pages; /* num_pages, unless the driver has the device suspended */
 	uint32_t actual;
 	uint32_t poison;
 	uint32_t id; /* of the last round */
@@ -108,8 +110,11 @@ void fph_device_let_go(struct device *d);
  * the `hints` hook if something waits.  Returns 0 or -EPROTO.
  */
 int fph_device_resume(struct device *d);
-/* Complete a reset. */
+/* Complete a reset, or a suspension. */
 void fph_device_reset(struct device *d);
+void fph_device_suspend(struct device *d);
+/* Tell the driver how many pages are wanted, if that is not what it was told. */
+void fph_device_show_pages(struct device *d);
 /* Work on inflate, deflate, statistics or reporting; bounded by the ring size. */
 void fph_balloon_serve(struct device *d, enum fph_queue queue);
 void fph_balloon_serve_rest(struct device *d);

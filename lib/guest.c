@@ -47,10 +47,17 @@ static int broken(struct guest *g, const struct fph_fault *fault)
 	return -EPROTO;
 }
 
+int fph_guest_broken(struct guest *g, uint8_t status)
+{
+	struct fph_fault fault = { .rule = FPH_RULE_NEEDS_RESET, .value = status };
+
+	return broken(g, &fault);
+}
+
 static int usable(const struct guest *g)
 {
-	/* G-15: nothing is said to a device that was told to reset. */
-	if (g->state == FPH_GUEST_STATE_DOWN || g->reset_sent)
+	/* G-15, S-2: nothing is said to a device that was told to reset, or to sleep. */
+	if (g->state == FPH_GUEST_STATE_DOWN || g->reset_sent || g->suspended)
 		return -ENOTCONN;
 	return g->fault.rule ? -EPROTO : 0;
 }
@@ -83,6 +90,13 @@ static void queue_message(struct guest *g, uint32_t word)
 	fph_vq_drv_add(&g->vq, g->ring.gpa + offset, 4, FPH_SLOT_MESSAGE); /* BH-1 */
 }
 
+int fph_guest_ring(struct guest *g, uint16_t queue, const struct fph_vq_drv *vq)
+{
+	if (g->accepted & FPH_F_NOTIFICATION_DATA) /* N-1 */
+		return BUS(g, notify_data, queue, fph_vq_drv_next(vq));
+	return BUS(g, notify, queue);
+}
+
 /* Show what is queued.  One doorbell at most. */
 static int show(struct guest *g)
 {
@@ -95,7 +109,7 @@ static int show(struct guest *g)
 	}
 	if (ring <= 0 && !g->kick_owed)
 		return 0;
-	rc = BUS(g, notify, g->hint_queue);
+	rc = fph_guest_ring(g, g->hint_queue, &g->vq);
 	g->kick_owed = rc < 0;
 	g->total.kicks += rc >= 0;
 	return rc;
@@ -163,7 +177,6 @@ static int read_command(struct guest *g)
 
 int fph_guest_look(struct guest *g)
 {
-	struct fph_fault fault = { .rule = FPH_RULE_NEEDS_RESET };
 	uint32_t irq = 0;
 	uint8_t status;
 	int rc = BUS(g, take_irq, &irq);
@@ -178,10 +191,8 @@ int fph_guest_look(struct guest *g)
 	rc = BUS(g, status, &status);
 	if (rc < 0)
 		return rc;
-	if (status & FPH_STATUS_NEEDS_RESET) {
-		fault.value = status;
-		return broken(g, &fault);
-	}
+	if (status & FPH_STATUS_NEEDS_RESET)
+		return fph_guest_broken(g, status);
 	return read_command(g);
 }
 
@@ -259,7 +270,7 @@ static int watch(struct guest *g, uint64_t now_us)
 	if (now_us - g->kick_us < g->rekick_us || g->rekick_us == UINT64_MAX)
 		return 0;
 	g->kick_us = now_us;
-	rc = BUS(g, notify, g->hint_queue);
+	rc = fph_guest_ring(g, g->hint_queue, &g->vq);
 	g->total.rekicks += rc >= 0;
 	return rc;
 }

@@ -7,6 +7,8 @@
 #define RING_MIN	  4u /* START, STOP, and room for hints between them */
 #define BATCH_MAX	  256u
 #define STATS_BYTES	  (FPH_GUEST_STATS_MAX * FPH_STAT_BYTES)
+#define OPTIONAL                                                                                   \
+	(FPH_VQ_FEATURES | FPH_F_ORDER_PLATFORM | FPH_F_NOTIFICATION_DATA | FPH_F_SUSPEND)
 #define DEFAULT_REKICK_US 100000u
 #define DEFAULT_STALL_US  10000000u
 
@@ -50,7 +52,7 @@ static int check_opts(const struct fph_guest_opts *o)
 	if (o->layout > FPH_LAYOUT_SPEC_FIXED ||
 	    (o->flags & ~(FPH_GUEST_EARLY_REUSE | FPH_GUEST_POISON)))
 		return -EINVAL;
-	if (o->batch > BATCH_MAX || (o->refuse & ~FPH_VQ_FEATURES))
+	if (o->batch > BATCH_MAX || (o->refuse & ~OPTIONAL))
 		return -EINVAL;
 	if (o->stat_count > FPH_GUEST_STATS_MAX || (o->stat_count && !o->stats))
 		return -EINVAL;
@@ -105,6 +107,8 @@ static void take_all_back(struct guest *g)
 		}
 	}
 	g->placed = false;
+	g->accepted = 0;
+	g->suspended = false;
 	g->seen = FPH_COMMAND_STOP; /* H5, G2 */
 	g->look_again = false;
 	g->kick_owed = false;
@@ -140,6 +144,67 @@ int fph_guest_reset(struct fph_guest *guest)
 	return 0;
 }
 
+/* ------------------------------------------------------------ suspend and resume */
+
+#define OURS                                                                                       \
+	(FPH_STATUS_ACKNOWLEDGE | FPH_STATUS_DRIVER | FPH_STATUS_FEATURES_OK |                     \
+	 FPH_STATUS_DRIVER_OK | FPH_STATUS_SUSPEND)
+
+/* Add a bit once, and see whether the device put it in the other's place; or -EAGAIN. */
+static int ask_for(struct guest *g, bool *asked, uint8_t set, uint8_t clear)
+{
+	uint8_t status = 0;
+	int rc = BUS(g, status, &status);
+
+	if (rc == 0 && !*asked) {
+		rc = BUS(g, set_status, (uint8_t)((status & OURS) | set)); /* G-2 */
+		*asked = rc == 0;
+		if (rc == 0)
+			rc = BUS(g, status, &status);
+	}
+	if (rc < 0)
+		return rc;
+	if (status & FPH_STATUS_NEEDS_RESET) /* S-5 */
+		return fph_guest_broken(g, status);
+	return (status & (set | clear)) == set ? 0 : -EAGAIN;
+}
+
+int fph_guest_suspend(struct fph_guest *guest)
+{
+	struct guest *g = guest_of(guest);
+
+	if (g->state == FPH_GUEST_STATE_DOWN || g->reset_sent) /* S-1 */
+		return -ENOTCONN;
+	if (g->fault.rule)
+		return -EPROTO;
+	if (!(g->accepted & FPH_F_SUSPEND))
+		return -EOPNOTSUPP;
+	g->suspended = true; /* S-2: from here on nothing is added, notified or written */
+	g->resume_sent = false;
+	return ask_for(g, &g->suspend_sent, FPH_STATUS_SUSPEND, FPH_STATUS_DRIVER_OK);
+}
+
+int fph_guest_resume(struct fph_guest *guest)
+{
+	struct guest *g = guest_of(guest);
+	int rc;
+
+	if (g->state == FPH_GUEST_STATE_DOWN || g->reset_sent)
+		return -ENOTCONN;
+	if (g->fault.rule)
+		return -EPROTO;
+	if (!g->suspended)
+		return 0;
+	g->suspend_sent = false;
+	rc = ask_for(g, &g->resume_sent, FPH_STATUS_DRIVER_OK, FPH_STATUS_SUSPEND); /* S-3 */
+	if (rc < 0)
+		return rc;
+	g->suspended = false;
+	g->look_again = true; /* S-4: the configuration may have changed meanwhile */
+	g->progress = true;
+	return 0;
+}
+
 /* ------------------------------------------------------------ bring-up */
 
 /* Add a status bit and see what became of it.  Returns the status, or an error. */
@@ -157,7 +222,7 @@ static int negotiate(struct guest *g, uint8_t *status, uint64_t *offered, uint64
 {
 	uint64_t want = FPH_F_VERSION_1 | FPH_F_FREE_PAGE_HINT | FPH_F_STATS_VQ |
 			FPH_F_MUST_TELL_HOST | /* BF-1, G-17 */
-			(FPH_VQ_FEATURES & ~g->refuse);
+			(OPTIONAL & ~g->refuse); /* G-18 */
 	uint8_t now = 0;
 	int rc = BUS(g, features, offered);
 
@@ -165,6 +230,8 @@ static int negotiate(struct guest *g, uint8_t *status, uint64_t *offered, uint64
 		return rc;
 	if (g->flags & FPH_GUEST_POISON)
 		want |= FPH_F_PAGE_POISON; /* BF-2 */
+	if (!HAS_VERB(g, notify_data))
+		want &= ~FPH_F_NOTIFICATION_DATA;
 	if (~*offered & (FPH_F_VERSION_1 | FPH_F_FREE_PAGE_HINT))
 		return -EOPNOTSUPP;
 	*accepted = *offered & want; /* G-6, G-7 */
@@ -272,6 +339,7 @@ static int set_up(struct guest *g, uint8_t *status)
 		rc = -EOPNOTSUPP;
 	if (rc < 0)
 		return rc;
+	g->accepted = accepted;
 	fph_guest_move(g, FPH_GUEST_EV_ATTACHED);
 	g->look_again = true; /* G3: a round may be open already */
 	rc = fph_guest_serve_stats(g); /* BS-2 */
@@ -311,7 +379,7 @@ static void put_stat(unsigned char *to, struct fph_stat stat)
 
 static int ring_for_stats(struct guest *g)
 {
-	int rc = BUS(g, notify, g->stats_queue);
+	int rc = fph_guest_ring(g, g->stats_queue, &g->stats_vq);
 
 	g->stats_kick_owed = rc < 0;
 	return rc;

@@ -28,9 +28,14 @@ struct guest {
 	uint16_t batch;
 	enum fph_vq_layout layout;
 
+	uint64_t accepted; /* features, since attach */
+
 	uint8_t state;	  /* enum fph_guest_state; assigned in fph_guest_move() only */
 	bool placed;	  /* the rings are laid out, the device may know them */
 	bool reset_sent;  /* status 0 was written and is awaited */
+	bool suspended;	  /* or on the way there, or back */
+	bool suspend_sent;
+	bool resume_sent;
 	bool look_again;  /* the configuration changed and was not read yet */
 	bool kick_owed;	  /* a doorbell failed */
 	bool stats_kick_owed;
@@ -67,19 +72,24 @@ static inline const struct guest *const_guest_of(const struct fph_guest *guest)
 	return (const struct guest *)(const void *)guest;
 }
 
+#define HAS_VERB(g, verb)                                                                          \
+	((g)->bus.ops->size >= offsetof(struct fph_bus_ops, verb) + sizeof((g)->bus.ops->verb) &&  \
+	 (g)->bus.ops->verb)
+
 /* Absent verbs answer -EOPNOTSUPP, also those that the bus is too old to know. */
 #define BUS(g, verb, ...)                                                                          \
-	((g)->bus.ops->size >= offsetof(struct fph_bus_ops, verb) + sizeof((g)->bus.ops->verb) &&  \
-			 (g)->bus.ops->verb ?                                                      \
-		 (g)->bus.ops->verb((g)->bus.ctx, __VA_ARGS__) :                                   \
-		 -EOPNOTSUPP)
+	(HAS_VERB(g, verb) ? (g)->bus.ops->verb((g)->bus.ctx, __VA_ARGS__) : -EOPNOTSUPP)
 
 /* The one place where the round changes state. */
 enum fph_guest_act fph_guest_move(struct guest *g, enum fph_guest_event event);
+/* The device asks for a reset.  Returns -EPROTO. */
+int fph_guest_broken(struct guest *g, uint8_t status);
 /* Read what the interrupts say.  Returns 0, -EPROTO or the bus's error. */
 int fph_guest_look(struct guest *g);
 /* Give slots back to their owners: the ring or the caller. */
 void fph_guest_settle(struct guest *g, uint16_t slot);
+/* Ring a queue's doorbell. */
+int fph_guest_ring(struct guest *g, uint16_t queue, const struct fph_vq_drv *vq);
 /* Answer the device's question for statistics, if it asked. */
 int fph_guest_serve_stats(struct guest *g);
 

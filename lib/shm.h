@@ -13,6 +13,12 @@
  * code that is not ours, and because this compiles as freestanding C.
  */
 
+#if defined(__has_feature)
+#if __has_feature(thread_sanitizer) && !defined(__SANITIZE_THREAD__)
+#define __SANITIZE_THREAD__ 1
+#endif
+#endif
+
 #if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
 #define FPH_LE16(x) __builtin_bswap16(x)
 #define FPH_LE32(x) __builtin_bswap32(x)
@@ -23,6 +29,17 @@
 #define FPH_LE64(x) (x)
 #endif
 
+/*
+ * A device may be hardware (ORDER_PLATFORM, G-18).  What orders two processors orders it as
+ * well, but on ARM, where it may stand outside of the processors' domain: there acquire,
+ * release and the full barrier are made to reach it, always, since it costs no more.
+ */
+#if (defined(__aarch64__) || (defined(__arm__) && __ARM_ARCH >= 7)) && !defined(__SANITIZE_THREAD__)
+#define FPH_OUTER_BARRIER() __asm__ volatile("dmb osh" ::: "memory")
+#else
+#define FPH_OUTER_BARRIER() ((void)0)
+#endif
+
 static inline uint16_t fph_ld16(const void *p)
 {
 	return FPH_LE16(__atomic_load_n((const uint16_t *)p, __ATOMIC_RELAXED));
@@ -30,7 +47,10 @@ static inline uint16_t fph_ld16(const void *p)
 
 static inline uint16_t fph_ld16_acquire(const void *p)
 {
-	return FPH_LE16(__atomic_load_n((const uint16_t *)p, __ATOMIC_ACQUIRE));
+	uint16_t v = __atomic_load_n((const uint16_t *)p, __ATOMIC_ACQUIRE);
+
+	FPH_OUTER_BARRIER();
+	return FPH_LE16(v);
 }
 
 static inline uint32_t fph_ld32(const void *p)
@@ -40,7 +60,10 @@ static inline uint32_t fph_ld32(const void *p)
 
 static inline uint32_t fph_ld32_acquire(const void *p)
 {
-	return FPH_LE32(__atomic_load_n((const uint32_t *)p, __ATOMIC_ACQUIRE));
+	uint32_t v = __atomic_load_n((const uint32_t *)p, __ATOMIC_ACQUIRE);
+
+	FPH_OUTER_BARRIER();
+	return FPH_LE32(v);
 }
 
 static inline uint64_t fph_ld64(const void *p)
@@ -62,6 +85,7 @@ static inline void fph_st16(void *p, uint16_t v)
 
 static inline void fph_st16_release(void *p, uint16_t v)
 {
+	FPH_OUTER_BARRIER();
 	__atomic_store_n((uint16_t *)p, FPH_LE16(v), __ATOMIC_RELEASE);
 }
 
@@ -72,6 +96,7 @@ static inline void fph_st32(void *p, uint32_t v)
 
 static inline void fph_st32_release(void *p, uint32_t v)
 {
+	FPH_OUTER_BARRIER();
 	__atomic_store_n((uint32_t *)p, FPH_LE32(v), __ATOMIC_RELEASE);
 }
 
@@ -113,12 +138,6 @@ static inline void fph_st32_bytes(unsigned char *p, uint32_t v)
  * A store before it is seen before a load after it.  ThreadSanitizer does not
  * model fences, so there it is a read-modify-write, which orders as much.
  */
-#if defined(__has_feature)
-#if __has_feature(thread_sanitizer) && !defined(__SANITIZE_THREAD__)
-#define __SANITIZE_THREAD__ 1
-#endif
-#endif
-
 static inline void fph_full_barrier(void)
 {
 #ifdef __SANITIZE_THREAD__
@@ -126,6 +145,7 @@ static inline void fph_full_barrier(void)
 
 	(void)__atomic_fetch_add(&dummy, 1, __ATOMIC_SEQ_CST);
 #else
+	FPH_OUTER_BARRIER();
 	__atomic_thread_fence(__ATOMIC_SEQ_CST);
 #endif
 }

@@ -362,6 +362,11 @@ int fph_vq_drv_reap(struct fph_vq_drv *vq, uint16_t *slot, uint16_t *count,
  * Hints go to the end of the list, messages are free again.  Returns how many hints.
  */
 uint32_t fph_vq_drv_reap_hints(struct fph_vq_drv *vq, struct fph_vq_list *list);
+/* Where the driver will add next, as a doorbell with NOTIFICATION_DATA tells it.  N-1 */
+static inline uint16_t fph_vq_drv_next(const struct fph_vq_drv *vq)
+{
+	return vq->format.packed ? vq->published_pos : vq->published;
+}
 /* Ask the device not to interrupt, or to do so; after the latter, reap once more. */
 void fph_vq_drv_interrupt(struct fph_vq_drv *vq, bool on);
 

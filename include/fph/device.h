@@ -51,7 +51,8 @@ struct fph_device_opts {
 	/*
 	 * Features to offer besides VERSION_1, STATS_VQ and FREE_PAGE_HINT, out of
 	 * MUST_TELL_HOST, DEFLATE_ON_OOM, PAGE_POISON, PAGE_REPORTING; of the ring's
-	 * formats INDIRECT_DESC, EVENT_IDX, RING_PACKED, IN_ORDER; and, where the
+	 * formats INDIRECT_DESC, EVENT_IDX, RING_PACKED, IN_ORDER; ORDER_PLATFORM,
+	 * SUSPEND; NOTIFICATION_DATA, where doorbells are register writes; and, where the
 	 * transport can reset a queue (virtio-mmio can), RING_RESET.  And those of
 	 * STATS_VQ and FREE_PAGE_HINT to leave out.  FPH_F_*
 	 */
@@ -113,8 +114,8 @@ struct fph_bus fph_device_bus(struct fph_device *dev);
  * Show the driver a new command id and raise FPH_IRQ_CONFIG: a round is open.
  * All that the driver had made available before is stale (the fence, S3), so
  * call it after the dirty-log sync.  Ends the round before, as stop() does.
- * Returns 0; -ENOTCONN (no driver that negotiated hinting: no error for a
- * migration, everything is sent); -EPROTO (the driver broke a rule).  5.5.6.5, BH-2
+ * Returns 0; -ENOTCONN (no driver that negotiated hinting, or it has the device
+ * suspended: no error for a migration, everything is sent); -EPROTO (the driver broke a rule).  5.5.6.5, BH-2
  */
 int fph_device_start(struct fph_device *dev);
 
@@ -130,7 +131,8 @@ int fph_device_stop(struct fph_device *dev);
 /*
  * Show DONE: the driver takes its pages back into use.  Ends a round like
  * stop().  Owed on every way out of a migration, failed or not (BH-16); after
- * it no page may be changed for a hint (BH-15).  Calling it twice is harmless.
+ * it no page may be changed for a hint (BH-15).  Calling it twice is harmless.  To
+ * a driver that has the device suspended DONE is shown when it resumes (S-4).
  * Returns as fph_device_stop().
  */
 int fph_device_done(struct fph_device *dev);

@@ -82,7 +82,8 @@ struct fph_guest_opts {
 	uint16_t batch;
 	/*
 	 * Features never to accept, of those that say how the rings look: INDIRECT_DESC,
-	 * EVENT_IDX, RING_PACKED, IN_ORDER.  FPH_F_*
+	 * EVENT_IDX, RING_PACKED, IN_ORDER; or of ORDER_PLATFORM, NOTIFICATION_DATA,
+	 * SUSPEND.  FPH_F_*
 	 */
 	uint64_t refuse;
 };
@@ -182,6 +183,24 @@ int fph_guest_reclaim(struct fph_guest *guest, struct fph_range *out, size_t max
  * call again); or the bus's error.  G-13, G-16
  */
 int fph_guest_reset(struct fph_guest *guest);
+
+/*
+ * Have the device sleep, with everything as it is: hinted pages stay hinted, and no call but
+ * reclaim, resume and reset has an effect until fph_guest_resume().  The device ends its
+ * round; what was hinted is held until it shows DONE after the resume, as ever.
+ * Returns 0 (it sleeps); -EAGAIN (it does not show so yet: call again); -EOPNOTSUPP (SUSPEND
+ * was not negotiated); -ENOTCONN; -EPROTO (it broke a rule or asks for reset); or the bus's
+ * error: call again, or reset.  S-1, S-2
+ */
+int fph_guest_suspend(struct fph_guest *guest);
+
+/*
+ * Wake it up, from whatever fph_guest_suspend() returned.  Step then: the command id is read
+ * again.
+ * Returns 0 (it is awake, or never slept); -EAGAIN (call again); -ENOTCONN; -EPROTO; or the
+ * bus's error.  S-3
+ */
+int fph_guest_resume(struct fph_guest *guest);
 
 /* Bytes hinted and not yet reclaimed. */
 uint64_t fph_guest_held(const struct fph_guest *guest);

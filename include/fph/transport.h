@@ -60,6 +60,13 @@ struct fph_bus_ops {
 
 	/* Device to driver: take and clear the pending FPH_IRQ_* bits. */
 	int (*take_irq)(void *ctx, uint32_t *irq);
+
+	/*
+	 * notify, with where the driver will add next, once NOTIFICATION_DATA is accepted: the
+	 * available index of a split ring, or the position and in bit 15 the wrap counter of
+	 * a packed one.  A driver accepts the feature only from a bus that has the verb.  N-1
+	 */
+	int (*notify_data)(void *ctx, uint16_t queue, uint16_t next);
 };
 
 #define FPH_IRQ_QUEUE	  0x1u			/* used buffers somewhere; MMIO bit 0 */

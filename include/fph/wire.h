@@ -25,13 +25,17 @@
 #define FPH_F_VERSION_1	     (UINT64_C(1) << 32)
 #define FPH_F_RING_PACKED    (UINT64_C(1) << 34)
 #define FPH_F_IN_ORDER	     (UINT64_C(1) << 35)
+#define FPH_F_ORDER_PLATFORM (UINT64_C(1) << 36)
+#define FPH_F_NOTIFICATION_DATA (UINT64_C(1) << 38)
 #define FPH_F_RING_RESET     (UINT64_C(1) << 40)
+#define FPH_F_SUSPEND	     (UINT64_C(1) << 43)
 
 /* Device status.  2.1 */
 #define FPH_STATUS_ACKNOWLEDGE 0x01u
 #define FPH_STATUS_DRIVER      0x02u
 #define FPH_STATUS_DRIVER_OK   0x04u
 #define FPH_STATUS_FEATURES_OK 0x08u
+#define FPH_STATUS_SUSPEND     0x10u
 #define FPH_STATUS_NEEDS_RESET 0x40u
 #define FPH_STATUS_FAILED      0x80u
 

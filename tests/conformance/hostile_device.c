@@ -303,7 +303,8 @@ Test(hostile_device, row_52_features_that_contradict_each_other)
 	cr_expect_eq(fph_guest_attach(&r.l.guest), 0);
 	cr_expect_eq(r.dev.accepted, RAW_FEATURES | FPH_F_MUST_TELL_HOST | FPH_F_INDIRECT_DESC |
 					     FPH_F_EVENT_IDX | FPH_F_RING_PACKED |
-					     FPH_F_IN_ORDER);
+					     FPH_F_IN_ORDER | FPH_F_ORDER_PLATFORM |
+					     FPH_F_NOTIFICATION_DATA | FPH_F_SUSPEND);
 }
 
 static int features_change(struct raw_device *d, const char *verb)

@@ -11,18 +11,18 @@
 
 struct row {
 	const char *state;
-	const char *cells[9];
+	const char *cells[11];
 };
 
 #define STR(...) #__VA_ARGS__
-#define ROW9(s, a, b, c, d, e, f, g, h, i)                                                         \
-	{ #s, { STR a, STR b, STR c, STR d, STR e, STR f, STR g, STR h, STR i } },
+#define ROW11(s, a, b, c, d, e, f, g, h, i, j, k)                                                  \
+	{ #s, { STR a, STR b, STR c, STR d, STR e, STR f, STR g, STR h, STR i, STR j, STR k } },
 #define ROW7(s, a, b, c, d, e, f, g)                                                               \
 	{ #s, { STR a, STR b, STR c, STR d, STR e, STR f, STR g } },
 #define NAME1(name) #name,
 #define QUOTE2(name, what) #what,
 
-static const struct row device_rows[] = { FPH_DEVICE_TABLE(ROW9) };
+static const struct row device_rows[] = { FPH_DEVICE_TABLE(ROW11) };
 static const char *const device_events[] = { FPH_DEVICE_EVENTS(NAME1) };
 static const char *const device_shows[] = { FPH_DEVICE_STATES(QUOTE2) };
 static const struct row guest_rows[] = { FPH_GUEST_TABLE(ROW7) };
@@ -32,7 +32,7 @@ static const char *const guest_wants[] = { FPH_GUEST_STATES(QUOTE2) };
 /* Split "NEXT, act", as the preprocessor left it, into two words. */
 static void split(const char *text, char *next, char *act)
 {
-	if (sscanf(text, " %31[A-Z] , %31[a-z]", next, act) != 2)
+	if (sscanf(text, " %31[A-Z_] , %31[a-z]", next, act) != 2)
 		next[0] = act[0] = '\0';
 }
 

@@ -83,6 +83,28 @@ Test(mmio, doorbells_by_ioeventfd_are_doorbells)
 	cr_expect_geq(w.l.doorbells, 1);
 }
 
+/* N-1: 32 bits, of which the queue is the lower half; and sleep and waking, S-1 to S-4. */
+Test(mmio, n1_s2_a_whole_life_with_doorbell_data_and_a_sleep)
+{
+	unsigned data = 0;
+
+	wire_options(&w);
+	w.l.dev_opts.offer = FPH_F_NOTIFICATION_DATA | FPH_F_SUSPEND | FPH_F_ORDER_PLATFORM;
+	wire_device(&w);
+	wire_driver(&w);
+	loop_attach(&w.l);
+	cr_expect_eq(fph_device_features(&w.l.dev) & w.l.dev_opts.offer, w.l.dev_opts.offer);
+	wire_expect_round(&w);
+	for (unsigned i = 0; i < w.logged; i++)
+		if (w.log[i].write && w.log[i].offset == FPH_MMIO_QUEUE_NOTIFY)
+			data += w.log[i].value >> 16 != 0;
+	cr_expect_geq(data, 2, "%u", data);
+	cr_expect_eq(fph_guest_suspend(&w.l.guest), 0);
+	cr_expect_eq(wire_read(&w, FPH_MMIO_STATUS), 0x1b);
+	cr_expect_eq(fph_guest_resume(&w.l.guest), 0);
+	wire_expect_round(&w);
+}
+
 /* Row 44 of the hostile inputs: a reset in every state, a thousand in a row. */
 Test(mmio, reset_in_mid_round_a_thousand_times)
 {

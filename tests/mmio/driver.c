@@ -183,7 +183,7 @@ Test(mmio_driver, a_queue_that_the_device_does_not_take_is_an_error)
 }
 
 /* M-7, M-9: read back, and not for ever. */
-Test(mmio_driver, m7_m9_a_queue_that_does_not_stop_is_busy)
+Test(mmio_driver, m7_m9_r2_a_queue_that_does_not_stop_is_busy)
 {
 	uint16_t index = 7;
 

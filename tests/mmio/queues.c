@@ -237,3 +237,35 @@ Test(mmio_queues, g4_doorbells_out_of_place_are_ignored)
 	wire_write(&w, FPH_MMIO_QUEUE_NOTIFY, 3);
 	cr_expect_eq(w.l.doorbells, 1);
 }
+
+/* With the feature the upper half is data, and no reason to think of another queue. */
+Test(mmio_queues, n1_doorbell_data_is_no_part_of_the_queues_number)
+{
+	negotiated(FPH_F_NOTIFICATION_DATA);
+	wire_enable(&w, 3);
+	wire_write(&w, FPH_MMIO_STATUS, 0xf);
+	wire_write(&w, FPH_MMIO_QUEUE_NOTIFY, 0xffff0003);
+	cr_expect_eq(w.l.doorbells, 1);
+	wire_write(&w, FPH_MMIO_QUEUE_NOTIFY, 0x0003ffff);
+	wire_write(&w, FPH_MMIO_QUEUE_NOTIFY, 0x00030000);
+	cr_expect_eq(w.l.doorbells, 1);
+}
+
+/* a queue that was reset is as it was at first, of another size and elsewhere. */
+Test(mmio_queues, r1_r3_a_queue_that_was_reset_begins_anew)
+{
+	negotiated(FPH_F_RING_RESET);
+	wire_enable(&w, 3);
+	wire_write(&w, FPH_MMIO_STATUS, 0xf);
+	wire_write(&w, FPH_MMIO_QUEUE_SEL, 3);
+	wire_write(&w, FPH_MMIO_QUEUE_RESET, 1);
+	cr_expect_eq(wire_read(&w, FPH_MMIO_QUEUE_READY), 0);
+	wire_write(&w, FPH_MMIO_QUEUE_NOTIFY, 3);
+	cr_expect_eq(w.l.doorbells, 0, "R-1: nothing is done for it");
+	cr_assert_eq(fph_device_start(&w.l.dev), -ENOTCONN);
+	cr_expect_eq(wire_enable(&w, 3), 1);
+	cr_assert_eq(fph_device_start(&w.l.dev), 0);
+	wire_write(&w, FPH_MMIO_QUEUE_NOTIFY, 3);
+	cr_expect_eq(w.l.doorbells, 1, "and it counts from 0: nothing waits, no fault");
+	cr_expect_eq(fph_device_fault(&w.l.dev)->rule, FPH_RULE_NONE);
+}

@@ -205,6 +205,36 @@ Test(pci_driver, pc4_doorbells_stay_inside_of_what_was_announced)
 
 /* ------------------------------------------------------------ queue_reset */
 
+/* PC-2, PC-4: 32 bits need more room, and stand at a multiple of 4. */
+Test(pci_driver, pc4_n1_doorbell_data_stays_inside_of_what_was_announced)
+{
+	static const struct {
+		uint32_t length, mul, off;
+		int rc;
+	} cases[] = {
+		{ 4, 4, 0, 0 },	      { 20, 4, 4, 0 },	    { 3, 4, 0, -EPROTO },
+		{ 18, 4, 4, -EPROTO }, { 20, 2, 3, -EPROTO }, { 20, 2, 2, 0 },
+	};
+
+	for (unsigned i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct fph_vq_place place = place64;
+
+		open_driver(0);
+		reopen(cases[i].length, cases[i].mul);
+		poke(COMMON(QUEUE_ENABLE), 2, 0);
+		poke(COMMON(QUEUE_SIZE), 2, 128);
+		poke(COMMON(QUEUE_NOTIFY_OFF), 2, cases[i].off);
+		cr_assert_eq(BUS(vq_enable, 3, &place), 0, "case %u", i);
+		w.logged = 0;
+		cr_expect_eq(BUS(notify_data, 3, 0x8005), cases[i].rc, "case %u", i);
+		cr_expect_eq(w.logged, cases[i].rc == 0, "case %u", i);
+		if (cases[i].rc == 0)
+			cr_expect(w.log[0].len == 4 && w.log[0].value == 0x80050003);
+		cr_expect_eq(BUS(notify_data, 2, 1), -EPROTO, "it was not enabled");
+		cr_expect_eq(BUS(notify_data, FPH_QUEUE_COUNT, 1), -EPROTO);
+	}
+}
+
 /* PC-10, M-9: read back, and not for ever. */
 Test(pci_driver, pc10_m9_a_queue_that_does_not_stop_is_busy)
 {

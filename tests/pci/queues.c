@@ -307,3 +307,20 @@ Test(pci_queues, pc4_doorbells_out_of_place_are_ignored)
 	fph_pci_device_notify(&w.device, 3);
 	cr_expect_eq(w.l.doorbells, 2);
 }
+
+/* N-1: with the feature a doorbell is 32 bits, without it 16. */
+Test(pci_queues, n1_doorbells_have_the_width_that_was_negotiated)
+{
+	for (unsigned data = 0; data < 2; data++) {
+		wire_options(&w);
+		w.l.dev_opts.offer = data ? FPH_F_NOTIFICATION_DATA : 0;
+		wire_device(&w);
+		wire_negotiate(&w);
+		wire_enable(&w, 3);
+		SET(&w, STATUS, 0xf);
+		wire_write(&w, FPH_PCI_NOTIFY + 3 * FPH_PCI_NOTIFY_MUL, data ? 2 : 4, 3);
+		cr_expect_eq(w.l.doorbells, 0);
+		wire_write(&w, FPH_PCI_NOTIFY + 3 * FPH_PCI_NOTIFY_MUL, data ? 4 : 2, 0xfff00007);
+		cr_expect_eq(w.l.doorbells, 1, "by where it stands, not by what it says");
+	}
+}

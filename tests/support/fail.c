@@ -98,6 +98,13 @@ static int notify(void *ctx, uint16_t queue)
 	PASS(f, notify, VERB_NOTIFY, queue);
 }
 
+static int notify_data(void *ctx, uint16_t queue, uint16_t next)
+{
+	struct fail *f = ctx;
+
+	PASS(f, notify_data, VERB_NOTIFY, queue, next);
+}
+
 static int take_irq(void *ctx, uint32_t *irq)
 {
 	struct fail *f = ctx;
@@ -118,6 +125,7 @@ static const struct fph_bus_ops ops = {
 	.vq_disable = vq_disable,
 	.notify = notify,
 	.take_irq = take_irq,
+	.notify_data = notify_data,
 };
 
 struct fph_bus fail_bus(struct fail *fail, struct fph_bus under)

@@ -346,6 +346,16 @@ static int dev_notify(void *ctx, uint16_t queue)
 	return 0;
 }
 
+static int dev_notify_data(void *ctx, uint16_t queue, uint16_t next)
+{
+	struct raw_device *d = ctx;
+
+	cr_assert_lt(queue, 8);
+	d->next[queue] = next;
+	d->data_kicks[queue]++;
+	return dev_notify(ctx, queue);
+}
+
 static int dev_take_irq(void *ctx, uint32_t *irq)
 {
 	struct raw_device *d = ctx;
@@ -369,6 +379,7 @@ static const struct fph_bus_ops ops = {
 	.vq_disable = dev_vq_disable,
 	.notify = dev_notify,
 	.take_irq = dev_take_irq,
+	.notify_data = dev_notify_data,
 };
 
 void raw_device_init(struct raw_device *d, struct ram *ram)

@@ -117,6 +117,8 @@ struct raw_device {
 	struct raw_vq vq[8]; /* by index; place.size 0: not enabled */
 	unsigned enables;
 	unsigned kicks[8];
+	unsigned data_kicks[8]; /* of them, those that carried data */
+	uint16_t next[8];	/* and what the last one did */
 	unsigned config_reads;
 	unsigned status_reads;
 	unsigned resets;

@@ -182,6 +182,14 @@ static int notify(void *ctx, uint16_t queue)
 	return end(t, CALL(t, notify, queue));
 }
 
+static int notify_data(void *ctx, uint16_t queue, uint16_t next)
+{
+	struct trace *t = ctx;
+
+	add(t, "bus notify_data[%u] %#06x", queue, next);
+	return end(t, CALL(t, notify_data, queue, next));
+}
+
 static int take_irq(void *ctx, uint32_t *irq)
 {
 	struct trace *t = ctx;
@@ -211,6 +219,7 @@ static const struct fph_bus_ops ops = {
 	.vq_disable = vq_disable,
 	.notify = notify,
 	.take_irq = take_irq,
+	.notify_data = notify_data,
 };
 
 struct fph_bus trace_bus(struct trace *trace, struct fph_bus under)

@@ -177,6 +177,8 @@ void fph_mmio_device_write(struct fph_mmio_device *mmio, uint64_t offset, uint32
 		set_ready(m, v);
 		break;
 	case FPH_MMIO_QUEUE_NOTIFY:
+		if (m->regs.accepted & FPH_F_NOTIFICATION_DATA)
+			v &= UINT16_MAX; /* N-1: the rest would tell what the ring tells */
 		if (v <= UINT16_MAX)
 			fph_mmio_device_notify(mmio, (uint16_t)v);
 		break;

@@ -235,6 +235,11 @@ static int bus_notify(void *ctx, uint16_t queue)
 	return wr(ctx, FPH_MMIO_QUEUE_NOTIFY, queue); /* N-1 */
 }
 
+static int bus_notify_data(void *ctx, uint16_t queue, uint16_t next)
+{
+	return wr(ctx, FPH_MMIO_QUEUE_NOTIFY, queue | (uint32_t)next << 16); /* N-1 */
+}
+
 /* M-8: acknowledge what is handled, and nothing that is not known. */
 static int bus_take_irq(void *ctx, uint32_t *irq)
 {
@@ -262,6 +267,7 @@ static const struct fph_bus_ops bus_ops = {
 	.vq_disable = bus_vq_disable,
 	.notify = bus_notify,
 	.take_irq = bus_take_irq,
+	.notify_data = bus_notify_data,
 };
 
 struct fph_bus fph_mmio_driver_bus(struct fph_mmio_driver *mmio)

@@ -104,8 +104,10 @@ static uint32_t read_bar0(struct pci *p, uint64_t offset, uint32_t len)
 static void ring(struct fph_pci_device *pci, uint64_t offset, uint32_t len)
 {
 	uint64_t queue = offset / FPH_PCI_NOTIFY_MUL;
+	bool data = pci_of(pci)->regs.accepted & FPH_F_NOTIFICATION_DATA;
 
-	if (offset % FPH_PCI_NOTIFY_MUL == 0 && len == 2 && queue < FPH_QUEUE_COUNT)
+	/* N-1, PC-11: what else the 32 bits tell, the ring tells. */
+	if (offset % FPH_PCI_NOTIFY_MUL == 0 && len == (data ? 4 : 2) && queue < FPH_QUEUE_COUNT)
 		fph_pci_device_notify(pci, (uint16_t)queue);
 }
 

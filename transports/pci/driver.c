@@ -328,6 +328,20 @@ static int bus_notify(void *ctx, uint16_t queue)
 	return wr(p, &p->notify, (uint32_t)p->doorbell[queue], 2, queue);
 }
 
+/* N-1, PC-11: 32 bits, for which there is room.  PC-2, PC-4 */
+static int bus_notify_data(void *ctx, uint16_t queue, uint16_t next)
+{
+	struct pci *p = ctx;
+	uint64_t at;
+
+	if (queue >= FPH_QUEUE_COUNT || p->doorbell[queue] == NO_DOORBELL)
+		return -EPROTO;
+	at = p->doorbell[queue];
+	if (at % 4 || p->notify.length < 4 || at > p->notify.length - 4)
+		return -EPROTO;
+	return wr(p, &p->notify, (uint32_t)at, 4, queue | (uint32_t)next << 16);
+}
+
 /* ------------------------------------------------------------ interrupts */
 
 /* PC-6: reading it acknowledges. */
@@ -368,6 +382,7 @@ static const struct fph_bus_ops bus_ops = {
 	.vq_disable = bus_vq_disable,
 	.notify = bus_notify,
 	.take_irq = bus_take_irq,
+	.notify_data = bus_notify_data,
 };
 
 struct fph_bus fph_pci_driver_bus(struct fph_pci_driver *pci)

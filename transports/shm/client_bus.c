@@ -136,9 +136,9 @@ int fph_shm_client_write(void *ctx, uint32_t offset, uint32_t value)
 	if (c->phase != SHM_UP)
 		return -EIO;
 	switch (offset) {
-	case FPH_MMIO_QUEUE_NOTIFY:
-		if (value < FPH_QUEUE_COUNT)
-			fph_bell_ring(c->kick[value]);
+	case FPH_MMIO_QUEUE_NOTIFY: /* N-1: a bell carries nothing else */
+		if ((value & UINT16_MAX) < FPH_QUEUE_COUNT)
+			fph_bell_ring(c->kick[value & UINT16_MAX]);
 		return 0;
 	case FPH_MMIO_INTERRUPT_ACK:
 		acknowledge(c, value);
@@ -343,6 +343,13 @@ static int bus_notify(void *ctx, uint16_t queue)
 	return FORWARD(c, notify, queue);
 }
 
+static int bus_notify_data(void *ctx, uint16_t queue, uint16_t next)
+{
+	struct fph_shm_client *c = ctx;
+
+	return FORWARD(c, notify_data, queue, next);
+}
+
 static int bus_take_irq(void *ctx, uint32_t *irq)
 {
 	struct fph_shm_client *c = ctx;
@@ -363,6 +370,7 @@ static const struct fph_bus_ops bus_ops = {
 	.vq_disable = bus_vq_disable,
 	.notify = bus_notify,
 	.take_irq = bus_take_irq,
+	.notify_data = bus_notify_data,
 };
 
 struct fph_bus fph_shm_client_bus(struct fph_shm_client *c)

@@ -180,6 +180,13 @@ static int bus_notify(void *ctx, uint16_t queue)
 	return FORWARD(c, notify, queue);
 }
 
+static int bus_notify_data(void *ctx, uint16_t queue, uint16_t next)
+{
+	struct fph_vfio_user_client *c = ctx;
+
+	return FORWARD(c, notify_data, queue, next);
+}
+
 static int bus_take_irq(void *ctx, uint32_t *irq)
 {
 	struct fph_vfio_user_client *c = ctx;
@@ -204,6 +211,7 @@ static const struct fph_bus_ops bus_ops = {
 	.vq_disable = bus_vq_disable,
 	.notify = bus_notify,
 	.take_irq = bus_take_irq,
+	.notify_data = bus_notify_data,
 };
 
 struct fph_bus fph_vfio_user_client_bus(struct fph_vfio_user_client *c)
