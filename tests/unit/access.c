@@ -444,7 +444,7 @@ Test(access, the_guest_loads_each_used_entry_once)
 	}
 }
 
-Test(access, barriers_a_and_c_driver_stores_avail_idx_between) /* V-7 */
+Test(access, v7_barriers_a_and_c_driver_stores_avail_idx_between) /* V-7 */
 {
 	unsigned idx, flags;
 

@@ -113,7 +113,7 @@ Test(vq_dev, a_chain_of_exactly_the_ring_size_is_walked) /* study row 6 */
 	cr_expect_eq(raw_used_idx(r), 1);
 }
 
-Test(vq_dev, a_chain_longer_than_the_ring_is_a_fault) /* rows 5, 6; V-5 */
+Test(vq_dev, v5_a_chain_longer_than_the_ring_is_a_fault) /* rows 5, 6; V-5 */
 {
 	for (uint16_t i = 0; i < N; i++)
 		raw_desc(r, i, 0x1000, 16, RAW_NEXT, (uint16_t)((i + 1) % N));
@@ -213,7 +213,7 @@ Test(vq_dev, a_buffer_that_wraps_is_a_fault) /* row 10 */
 	expect_fault(FPH_RULE_BUFFER_WRAP, 1, UINT64_MAX - 15);
 }
 
-Test(vq_dev, readable_behind_writable_is_a_fault) /* row 7; V-3 */
+Test(vq_dev, v3_readable_behind_writable_is_a_fault) /* row 7; V-3 */
 {
 	raw_desc(r, 0, 0x1000, 4, RAW_NEXT | RAW_WRITE, 1);
 	raw_desc(r, 1, 0x2000, 4, 0, 0);

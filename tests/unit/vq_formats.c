@@ -216,6 +216,41 @@ Test(packed, p4_a_descriptor_is_used_only_when_it_is_available)
 	}
 }
 
+/* Whatever ids they have, and in bulk as one by one. */
+Test(packed, p3_p9_descriptors_are_taken_and_used_in_the_rings_order)
+{
+	static const struct fph_vq_window all = { RAM_HIGH, 0x10000, 0xfff };
+	struct fph_range out[N];
+	struct fph_vq_buf buf;
+
+	for (unsigned bulk = 0; bulk < 2; bulk++) {
+		place(packed, 1);
+		for (unsigned i = 0; i < 4; i++)
+			put(i, RAM_HIGH + 0x1000 * i, 0x1000, (uint16_t)(7 - i), AVAIL | WRITE);
+		if (bulk)
+			cr_assert_eq(fph_vq_dev_take(&dev, &all, out, N), 4);
+		for (unsigned i = 0; i < 4; i++) {
+			if (!bulk)
+				cr_assert_eq(next(&buf), 1);
+			cr_expect_eq(bulk ? out[i].gpa : buf.gpa, RAM_HIGH + 0x1000 * i);
+		}
+		cr_expect_geq(fph_vq_dev_return(&dev, false), 0);
+		for (unsigned i = 0; i < 4; i++) {
+			cr_expect_eq(id_at(i), 7 - i);
+			cr_expect_eq(flags_at(i), AVAIL | USED);
+		}
+	}
+	place(packed, 1);
+	for (unsigned i = 0; i < 3; i++)
+		put(i, RAM_HIGH + 0x1000 * i, 0x1000, 5, AVAIL | WRITE | (i < 2 ? NEXT : 0));
+	for (unsigned i = 0; i < 3; i++) {
+		cr_assert_eq(next(&buf), 1);
+		cr_expect_eq(buf.gpa, RAM_HIGH + 0x1000 * i);
+		cr_expect_eq(buf.last, i == 2);
+	}
+	cr_expect_eq(next(&buf), 0);
+}
+
 Test(packed, p7_a_list_that_is_not_all_there_is_a_fault)
 {
 	struct fph_vq_buf buf;
