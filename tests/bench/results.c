@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: MIT */
+#include "results.h"
+#include "bench.h"
+#include <stdlib.h>
+#include <string.h>
+
+static void *grown(void *array, size_t count, size_t size)
+{
+	void *more = realloc(array, (count + 1) * size);
+
+	if (!more)
+		bench_fail("out of memory");
+	memset((char *)more + count * size, 0, size);
+	return more;
+}
+
+static int compare(const void *a, const void *b)
+{
+	double x = *(const double *)a, y = *(const double *)b;
+
+	return (x > y) - (x < y);
+}
+
+static double quantile(const double *sorted, unsigned n, double share)
+{
+	double at = share * (n - 1);
+	unsigned below = (unsigned)at;
+	unsigned above = below + 1 < n ? below + 1 : below;
+
+	return sorted[below] + (at - below) * (sorted[above] - sorted[below]);
+}
+
+static void summarize(struct row *row)
+{
+	double *sorted = bench_alloc(row->n * sizeof(*sorted));
+
+	memcpy(sorted, row->samples, row->n * sizeof(*sorted));
+	qsort(sorted, row->n, sizeof(*sorted), compare);
+	row->min = sorted[0];
+	row->low = quantile(sorted, row->n, 0.25);
+	row->median = quantile(sorted, row->n, 0.5);
+	row->high = quantile(sorted, row->n, 0.75);
+	row->max = sorted[row->n - 1];
+	free(sorted);
+}
+
+static struct row *new_row(struct results *r, const char *workload, const char *what)
+{
+	struct row *row;
+
+	if (results_find(r, workload, what))
+		bench_fail("two rows of %s have the name \"%s\"", workload, what);
+	r->rows = grown(r->rows, r->row_count, sizeof(*r->rows));
+	row = &r->rows[r->row_count++];
+	row->workload = workload;
+	snprintf(row->what, sizeof(row->what), "%s", what);
+	return row;
+}
+
+void results_add(struct results *r, const char *workload, const char *what, const char *unit,
+		 const double *samples, unsigned n)
+{
+	struct row *row = new_row(r, workload, what);
+
+	row->unit = unit;
+	row->n = n;
+	row->samples = bench_alloc(n * sizeof(*samples));
+	memcpy(row->samples, samples, n * sizeof(*samples));
+	summarize(row);
+}
+
+void results_skip(struct results *r, const char *workload, const char *what, const char *why)
+{
+	struct row *row = new_row(r, workload, what);
+
+	row->unit = "";
+	row->skipped = why;
+}
+
+const struct row *results_find(const struct results *r, const char *workload, const char *what)
+{
+	for (size_t i = 0; i < r->row_count; i++)
+		if (!r->rows[i].skipped && !strcmp(r->rows[i].workload, workload) &&
+		    !strcmp(r->rows[i].what, what))
+			return &r->rows[i];
+	return NULL;
+}
+
+void results_ratio(struct results *r, const char *workload, const char *what, const char *a,
+		   const char *b)
+{
+	const struct row *over = results_find(r, workload, a);
+	const struct row *under = results_find(r, workload, b);
+	double *ratios;
+
+	if (!over || !under || over->n != under->n)
+		return;
+	ratios = bench_alloc(over->n * sizeof(*ratios));
+	for (unsigned i = 0; i < over->n; i++)
+		ratios[i] = over->samples[i] / under->samples[i];
+	results_add(r, workload, what, "times", ratios, over->n);
+	free(ratios);
+}
+
+void results_goal(struct results *r, int number, const char *what, const struct row *row,
+		  const char *unit, bool at_most, double limit)
+{
+	struct goal *goal;
+
+	r->goals = grown(r->goals, r->goal_count, sizeof(*r->goals));
+	goal = &r->goals[r->goal_count++];
+	goal->number = number;
+	snprintf(goal->what, sizeof(goal->what), "%s", what);
+	goal->unit = unit;
+	goal->limit = limit;
+	goal->at_most = at_most;
+	goal->measured = row != NULL;
+	if (!row)
+		return;
+	goal->value = row->median;
+	goal->reached = at_most ? row->median <= limit : row->median >= limit;
+}
