@@ -47,15 +47,14 @@ static const char *unit_of(const char *word)
 
 static void take_line(struct bench *b, char *line)
 {
-	char unit[32], *name, *why;
+	char unit[32], *name;
 	double value;
 	int at = 0;
 
 	line[strcspn(line, "\n")] = 0;
 	if (!strncmp(line, "SKIP ", 5) && (name = strstr(line, ": "))) {
 		*name = 0;
-		why = strdup(line + 5); /* kept with the row */
-		results_skip(&b->results, b->workload, name + 2, why ? why : "");
+		results_skip(&b->results, b->workload, name + 2, line + 5);
 		return;
 	}
 	if (sscanf(line, "%lf %31s %n", &value, unit, &at) < 2 || !at)

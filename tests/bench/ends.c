@@ -180,7 +180,7 @@ static void guest_turn(const struct pass *p, uint64_t *next, unsigned n)
 
 	for (unsigned i = 0; i < n; i++) {
 		pages[i] = block(*next);
-		*next += p->stride % p->blocks;
+		*next += p->stride;
 		if (*next >= p->blocks)
 			*next -= p->blocks;
 	}
@@ -221,6 +221,7 @@ uint64_t ends_pass(const struct pass *p)
 {
 	uint64_t device = 0, next = 0, sent = 0, began = clock_ns();
 
+	BENCH_MUST(p->stride < p->blocks);
 	while (sent < p->blocks) {
 		unsigned n = p->blocks - sent < p->batch ? (unsigned)(p->blocks - sent) : p->batch;
 

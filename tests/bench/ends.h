@@ -70,7 +70,7 @@ struct pass {
 	struct ends *ends;
 	struct fph_bitmap *bitmap; /* NULL: nothing is cleared */
 	uint64_t blocks;
-	uint64_t stride;  /* of block numbers, coprime to `blocks`: 1 is in order */
+	uint64_t stride;  /* of block numbers, below `blocks` and coprime to it: 1 is in order */
 	unsigned batch;	  /* hints a flush, and a poll; at most PASS_BATCH_MAX */
 	bool device_only; /* count the time of poll and bitmap only */
 };

@@ -160,5 +160,7 @@ int main(int argc, char **argv)
 	}
 	if (b.progress)
 		fputs("\r\033[K", stderr);
-	return print(&b, o.json);
+	rc = print(&b, o.json);
+	results_free(&b.results);
+	return rc;
 }

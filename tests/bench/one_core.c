@@ -52,7 +52,7 @@ static void add(struct set *s, const struct format *format, unsigned batch, bool
 	*p = (struct pass){ .ends = ends_open(&o),
 			    .bitmap = clear ? &s->bitmap : NULL,
 			    .blocks = s->memory / BLOCK,
-			    .stride = stride,
+			    .stride = stride % (s->memory / BLOCK),
 			    .batch = batch };
 	snprintf(m->what, sizeof(m->what), "%s, batch %u%s%s", format->name, batch,
 		 clear ? ", clear" : "", more);

@@ -68,7 +68,7 @@ static void print_row(const struct row *row, FILE *out)
 {
 	char text[5][32];
 
-	if (row->skipped) {
+	if (row->skipped[0]) {
 		fprintf(out, "  SKIP %-65s %s\n", row->what, row->skipped);
 		return;
 	}
@@ -142,7 +142,7 @@ static struct json_object *row_object(const struct row *row)
 
 	put_text(object, "workload", row->workload);
 	put_text(object, "what", row->what);
-	if (row->skipped) {
+	if (row->skipped[0]) {
 		put_text(object, "skipped", row->skipped);
 		return object;
 	}

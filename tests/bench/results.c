@@ -74,13 +74,13 @@ void results_skip(struct results *r, const char *workload, const char *what, con
 	struct row *row = new_row(r, workload, what);
 
 	row->unit = "";
-	row->skipped = why;
+	snprintf(row->skipped, sizeof(row->skipped), "%s", why);
 }
 
 const struct row *results_find(const struct results *r, const char *workload, const char *what)
 {
 	for (size_t i = 0; i < r->row_count; i++)
-		if (!r->rows[i].skipped && !strcmp(r->rows[i].workload, workload) &&
+		if (!r->rows[i].skipped[0] && !strcmp(r->rows[i].workload, workload) &&
 		    !strcmp(r->rows[i].what, what))
 			return &r->rows[i];
 	return NULL;
@@ -119,4 +119,12 @@ void results_goal(struct results *r, int number, const char *what, const struct 
 		return;
 	goal->value = row->median;
 	goal->reached = at_most ? row->median <= limit : row->median >= limit;
+}
+
+void results_free(struct results *r)
+{
+	for (size_t i = 0; i < r->row_count; i++)
+		free(r->rows[i].samples);
+	free(r->rows);
+	free(r->goals);
 }

@@ -12,7 +12,7 @@ struct row {
 	const char *workload;
 	char what[96];
 	const char *unit;
-	const char *skipped; /* why nothing was measured, or NULL */
+	char skipped[64]; /* why nothing was measured, or "" */
 	unsigned n;
 	double *samples;		    /* in the order they were taken; NULL if skipped */
 	double min, low, median, high, max; /* low, high: quartiles */
@@ -52,6 +52,8 @@ void results_ratio(struct results *r, const char *workload, const char *what, co
 /* `row` is what it is judged by, its median; NULL: not measured. */
 void results_goal(struct results *r, int number, const char *what, const struct row *row,
 		  const char *unit, bool at_most, double limit);
+
+void results_free(struct results *r);
 
 void results_table(const struct results *r, FILE *out);
 /* Returns 0 or -ENOMEM.  `quick` is told with it. */

@@ -65,7 +65,7 @@ static void show_batch(struct packed *r, const struct lane *l, uint64_t sent)
 
 	for (unsigned i = 0; i < l->batch; i++) {
 		struct packed_desc *d = &r->desc[(first + i) & MASK];
-		struct fph_range page = block((sent + i) % l->blocks);
+		struct fph_range page = block(sent + i);
 
 		d->gpa = page.gpa;
 		d->len = (uint32_t)page.len;

@@ -44,7 +44,7 @@ static void spsc_producer(void *ctx)
 			clock_spin(&turns);
 		}
 		for (unsigned i = 0; i < l->batch; i++)
-			r->entries[head++ & MASK] = block((sent + i) % l->blocks);
+			r->entries[head++ & MASK] = block(sent + i);
 		atomic_store_explicit(&r->head, head, memory_order_release);
 	}
 	while (atomic_load_explicit(&r->tail, memory_order_acquire) != head)
@@ -146,7 +146,7 @@ static void textbook_producer(void *ctx)
 	unsigned turns = 0, kicks = 0;
 
 	for (uint64_t sent = 0; sent < l->hints; sent++) {
-		struct fph_range page = block(sent % l->blocks);
+		struct fph_range page = block(sent);
 		uint16_t id;
 
 		while (textbook_reap(r))
@@ -215,7 +215,7 @@ static void split_producer(void *ctx)
 	for (uint64_t sent = 0; sent < l->hints || reaped != shown;) {
 		if (sent < l->hints && (uint16_t)(shown - reaped) + l->batch <= RING_ENTRIES) {
 			for (unsigned i = 0; i < l->batch; i++, shown++) {
-				struct fph_range page = block((sent + i) % l->blocks);
+				struct fph_range page = block(sent + i);
 
 				r->desc[shown & MASK] = (struct desc){ page.gpa, (uint32_t)page.len,
 								       RING_FLAG_WRITE, 0 };

@@ -13,10 +13,9 @@
 
 /* Hints on their way through a ring; the sums tell whether all arrived, each once. */
 struct lane {
-	void *ring;	/* of the kind that the functions are for */
-	unsigned batch; /* hints that are shown together; at most 64 */
-	uint64_t hints; /* a multiple of the batch */
-	uint64_t blocks;
+	void *ring;	  /* of the kind that the functions are for */
+	unsigned batch;	  /* hints that are shown together; at most 64 */
+	uint64_t hints;	  /* a multiple of the batch */
 	uint64_t arrived; /* sum of the addresses */
 };
 

@@ -34,7 +34,7 @@ static void open_round(struct round *r, uint64_t memory, unsigned regions, uint6
 	r->pass = (struct pass){ .ends = ends_open(&o),
 				 .bitmap = &r->bitmap,
 				 .blocks = memory / BLOCK,
-				 .stride = stride,
+				 .stride = stride % (memory / BLOCK),
 				 .batch = BATCH,
 				 .device_only = true };
 }
