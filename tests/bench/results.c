@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "results.h"
 #include "bench.h"
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -86,20 +87,30 @@ const struct row *results_find(const struct results *r, const char *workload, co
 	return NULL;
 }
 
-void results_ratio(struct results *r, const char *workload, const char *what, const char *a,
-		   const char *b)
+void results_ratio_where(struct results *r, const char *workload, const char *what, const char *a,
+			 const char *b, const char *by, double from, double to)
 {
 	const struct row *over = results_find(r, workload, a);
 	const struct row *under = results_find(r, workload, b);
+	const struct row *chosen = results_find(r, workload, by);
 	double *ratios;
+	unsigned n = 0;
 
-	if (!over || !under || over->n != under->n)
+	if (!over || !under || !chosen || over->n != under->n || over->n != chosen->n)
 		return;
 	ratios = bench_alloc(over->n * sizeof(*ratios));
 	for (unsigned i = 0; i < over->n; i++)
-		ratios[i] = over->samples[i] / under->samples[i];
-	results_add(r, workload, what, "times", ratios, over->n);
+		if (chosen->samples[i] >= from && chosen->samples[i] < to)
+			ratios[n++] = over->samples[i] / under->samples[i];
+	if (n > 0)
+		results_add(r, workload, what, "times", ratios, n);
 	free(ratios);
+}
+
+void results_ratio(struct results *r, const char *workload, const char *what, const char *a,
+		   const char *b)
+{
+	results_ratio_where(r, workload, what, a, b, a, -INFINITY, INFINITY);
 }
 
 void results_goal(struct results *r, int number, const char *what, const struct row *row,

@@ -48,6 +48,9 @@ const struct row *results_find(const struct results *r, const char *workload, co
  */
 void results_ratio(struct results *r, const char *workload, const char *what, const char *a,
 		   const char *b);
+/* Of those samples only whose neighbour in the row `by` is at least `from` and below `to`. */
+void results_ratio_where(struct results *r, const char *workload, const char *what, const char *a,
+			 const char *b, const char *by, double from, double to);
 
 /* `row` is what it is judged by, its median; NULL: not measured. */
 void results_goal(struct results *r, int number, const char *what, const struct row *row,

@@ -5,6 +5,7 @@
 #include "pair.h"
 #include "rings.h"
 #include <errno.h>
+#include <math.h>
 #include <stdlib.h>
 
 /*
@@ -14,6 +15,9 @@
 #define MEASURES 32u
 #define HINTS	 (UINT64_C(1) << 14)
 #define QUICK	 (UINT64_C(1) << 10)
+/* Virtual cores move, within a run too: below this they share a cache. */
+#define BALL	"one line, there and back"
+#define NEAR_NS 150
 
 struct race {
 	struct pair *pair;
@@ -167,20 +171,28 @@ static void add_library(struct set *s, const struct format *format, unsigned bat
 	r->lane.ring = r->ends = ends_open(&o);
 }
 
+static void ratio(struct bench *b, const char *what, const char *over, const char *under)
+{
+	char near[96], far[96];
+
+	snprintf(near, sizeof(near), "%s, cores near", what);
+	snprintf(far, sizeof(far), "%s, cores far", what);
+	results_ratio(&b->results, b->workload, what, over, under);
+	results_ratio_where(&b->results, b->workload, near, over, under, BALL, 0, NEAR_NS);
+	results_ratio_where(&b->results, b->workload, far, over, under, BALL, NEAR_NS, INFINITY);
+}
+
 static void ratios(struct bench *b)
 {
-	struct results *r = &b->results;
-
-	results_ratio(r, b->workload, "textbook over split, batch 64",
-		      "textbook split ring, batch 1", "split, batch 64");
-	results_ratio(r, b->workload, "textbook over packed, batch 64",
-		      "textbook split ring, batch 1", "packed, batch 64");
-	results_ratio(r, b->workload, "split over bare split ring, batch 64", "split, batch 64",
-		      "bare split ring, batch 64");
-	results_ratio(r, b->workload, "packed over bare packed ring, batch 64", "packed, batch 64",
-		      "bare packed ring, batch 64");
-	results_ratio(r, b->workload, "split over raw ring, batch 64", "split, batch 64",
-		      "raw ring, batch 64");
+	ratio(b, "textbook over split, batch 64", "textbook split ring, batch 1",
+	      "split, batch 64");
+	ratio(b, "textbook over packed, batch 64", "textbook split ring, batch 1",
+	      "packed, batch 64");
+	ratio(b, "split over bare split ring, batch 64", "split, batch 64",
+	      "bare split ring, batch 64");
+	ratio(b, "packed over bare packed ring, batch 64", "packed, batch 64",
+	      "bare packed ring, batch 64");
+	ratio(b, "split over raw ring, batch 64", "split, batch 64", "raw ring, batch 64");
 }
 
 void two_cores_run(struct bench *b)
@@ -207,7 +219,7 @@ void two_cores_run(struct bench *b)
 			add_library(s, &formats[f], batches[i]);
 	}
 	s->measures[s->n] = (struct measure){
-		.what = "one line, there and back", .unit = "ns", .once = ball_once, .ctx = s->ball
+		.what = BALL, .unit = "ns", .once = ball_once, .ctx = s->ball
 	};
 	bench_measure(b, s->measures, s->n + 1, b->quick ? 3 : 101);
 	ratios(b);
