@@ -3,6 +3,7 @@
 #include "bench.h"
 #include "clock.h"
 #include "ends.h"
+#include "shm.h"
 #include <stdlib.h>
 #include <string.h>
 
@@ -161,7 +162,7 @@ static void textbook_producer(void *ctx)
 		r->desc[id] = (struct desc){ page.gpa, (uint32_t)page.len, RING_FLAG_WRITE, 0 };
 		r->avail[r->shown & MASK] = id;
 		atomic_store_explicit(&r->avail_idx, ++r->shown, memory_order_release);
-		atomic_thread_fence(memory_order_seq_cst);
+		fph_full_barrier();
 		kicks += !atomic_load_explicit(&r->used_flags, memory_order_relaxed);
 	}
 	while (r->free_count < RING_ENTRIES) {
@@ -192,7 +193,7 @@ static void textbook_consumer(void *ctx)
 		l->arrived += d.gpa;
 		r->used[r->taken & MASK] = (struct used){ id, 0 };
 		atomic_store_explicit(&r->used_idx, ++r->taken, memory_order_release);
-		atomic_thread_fence(memory_order_seq_cst);
+		fph_full_barrier();
 		interrupts += !atomic_load_explicit(&r->avail_flags, memory_order_relaxed);
 		got++;
 	}
