@@ -160,6 +160,7 @@ static int enter_table(struct fph_vq_dev *vq, const struct fph_vq_desc *desc,
 	vq->table = desc->gpa;
 	vq->table_len = (uint16_t)count;
 	vq->follow = 0;
+	vq->budget++; /* V-5 counts buffers, and the one that leads to the table is none */
 	return 0;
 }
 

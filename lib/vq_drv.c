@@ -343,37 +343,30 @@ int fph_vq_drv_reap(struct fph_vq_drv *vq, uint16_t *slot, uint16_t *count, stru
 	return 1;
 }
 
-static uint32_t reap_batch(struct fph_vq_drv *vq, struct fph_vq_linking *link)
+static uint32_t reap_batch(struct fph_vq_drv *vq, struct fph_vq_list *list)
 {
+	struct fph_vq_linking l = fph_vq_begin_linking(vq, list);
 	uint32_t n, max = vq->batch_left;
 
 	for (n = 0; n < max; n++) {
 		uint16_t slot = vq->oldest;
 
 		leave(vq); /* the list that it goes to is linked by next, too */
-		fph_vq_take_back(link, slot);
+		fph_vq_take_back(&l, slot);
 	}
 	vq->batch_left = (uint16_t)(max - n);
-	fph_vq_count_plain(vq, n, link);
-	return n;
+	fph_vq_end_linking(&l, list);
+	return fph_vq_count_plain(vq, n, &l);
 }
 
 uint32_t fph_vq_drv_reap_hints(struct fph_vq_drv *vq, struct fph_vq_list *list)
 {
-	struct fph_vq_linking link;
-	uint32_t n;
-
 	if (vq->batch > 1) /* an entry is read once, and may close a chain of many */
 		return 0;
-	link = fph_vq_begin_linking(vq, list);
 	if (vq->format.in_order)
-		n = reap_batch(vq, &link);
-	else if (vq->format.packed)
-		n = fph_vq_packed_reap_hints(vq, &link);
-	else
-		n = fph_vq_split_reap_hints(vq, &link);
-	fph_vq_end_linking(&link, list);
-	return n - link.messages;
+		return reap_batch(vq, list);
+	return vq->format.packed ? fph_vq_packed_reap_hints(vq, list) :
+				   fph_vq_split_reap_hints(vq, list);
 }
 
 void fph_vq_drv_interrupt(struct fph_vq_drv *vq, bool on)

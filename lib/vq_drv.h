@@ -139,8 +139,8 @@ static inline void fph_vq_end_linking(const struct fph_vq_linking *l, struct fph
 	list->last = l->last;
 }
 
-/* So many chains of one came back. */
-static inline void fph_vq_count_plain(struct fph_vq_drv *vq, uint32_t n,
+/* So many chains of one came back.  Returns how many hints. */
+static inline uint32_t fph_vq_count_plain(struct fph_vq_drv *vq, uint32_t n,
 				      const struct fph_vq_linking *link)
 {
 	vq->free_count = (uint16_t)(vq->free_count + link->messages);
@@ -148,6 +148,7 @@ static inline void fph_vq_count_plain(struct fph_vq_drv *vq, uint32_t n,
 	vq->desc_reaped = (uint16_t)(vq->desc_reaped + n);
 	vq->reaped = (uint16_t)(vq->reaped + n);
 	vq->reaped_pos = fph_pos_add(vq->reaped_pos, (uint16_t)n, vq->size);
+	return n - link->messages;
 }
 
 /* Write the chain of `count` slots from `first` on; behind it nothing is shown yet. */
@@ -173,8 +174,8 @@ struct fph_vq_used {
 int fph_vq_split_used(struct fph_vq_drv *vq, struct fph_vq_used *used, struct fph_fault *fault);
 int fph_vq_packed_used(struct fph_vq_drv *vq, struct fph_vq_used *used);
 /* As fph_vq_drv_reap_hints(), not in order. */
-uint32_t fph_vq_split_reap_hints(struct fph_vq_drv *vq, struct fph_vq_linking *link);
-uint32_t fph_vq_packed_reap_hints(struct fph_vq_drv *vq, struct fph_vq_linking *link);
+uint32_t fph_vq_split_reap_hints(struct fph_vq_drv *vq, struct fph_vq_list *list);
+uint32_t fph_vq_packed_reap_hints(struct fph_vq_drv *vq, struct fph_vq_list *list);
 void fph_vq_split_interrupt(struct fph_vq_drv *vq, bool on);
 void fph_vq_packed_interrupt(struct fph_vq_drv *vq, bool on);
 

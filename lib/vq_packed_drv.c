@@ -143,9 +143,9 @@ int fph_vq_packed_used(struct fph_vq_drv *vq, struct fph_vq_used *used)
 	return 1;
 }
 
-uint32_t fph_vq_packed_reap_hints(struct fph_vq_drv *vq, struct fph_vq_linking *link)
+uint32_t fph_vq_packed_reap_hints(struct fph_vq_drv *vq, struct fph_vq_list *list)
 {
-	struct fph_vq_linking l = *link;
+	struct fph_vq_linking l = fph_vq_begin_linking(vq, list);
 	const unsigned char *ring = vq->desc;
 	uint16_t size = vq->size, pos = vq->reaped_pos, max = vq->chains;
 	uint32_t n;
@@ -160,9 +160,8 @@ uint32_t fph_vq_packed_reap_hints(struct fph_vq_drv *vq, struct fph_vq_linking *
 			break;
 		pos = fph_pos_add(pos, 1, size);
 	}
-	*link = l;
-	fph_vq_count_plain(vq, n, link);
-	return n;
+	fph_vq_end_linking(&l, list);
+	return fph_vq_count_plain(vq, n, &l);
 }
 
 void fph_vq_packed_interrupt(struct fph_vq_drv *vq, bool on)

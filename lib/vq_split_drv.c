@@ -154,14 +154,14 @@ int fph_vq_split_used(struct fph_vq_drv *vq, struct fph_vq_used *used, struct fp
 	return 1;
 }
 
-uint32_t fph_vq_split_reap_hints(struct fph_vq_drv *vq, struct fph_vq_linking *link)
+uint32_t fph_vq_split_reap_hints(struct fph_vq_drv *vq, struct fph_vq_list *list)
 {
 	/* Barrier B: pairs with B in fph_vq_split_return(). */
 	uint16_t idx = fph_ld16_acquire(vq->device + 2);
 	uint16_t waiting = (uint16_t)(idx - vq->reaped);
 	const unsigned char *used = vq->device + 4;
 	struct fph_guest_slot *all = vq->slots;
-	struct fph_vq_linking l = *link;
+	struct fph_vq_linking l = fph_vq_begin_linking(vq, list);
 	uint32_t n, mask = vq->size - 1u, at = vq->reaped;
 
 	if (waiting > vq->chains)
@@ -173,9 +173,8 @@ uint32_t fph_vq_split_reap_hints(struct fph_vq_drv *vq, struct fph_vq_linking *l
 		if (id > mask || len > all[id].len || !fph_vq_take_back(&l, (uint16_t)id))
 			break;
 	}
-	*link = l;
-	fph_vq_count_plain(vq, n, link);
-	return n;
+	fph_vq_end_linking(&l, list);
+	return fph_vq_count_plain(vq, n, &l);
 }
 
 void fph_vq_split_interrupt(struct fph_vq_drv *vq, bool on)

@@ -513,6 +513,29 @@ Test(indirect, v10_tables_that_cannot_be_are_faults)
 	}
 }
 
+/* V-5: as long as the ring; Linux's free page reporting makes such tables. */
+Test(indirect, v5_a_table_may_be_as_long_as_the_ring)
+{
+	static const struct fph_vq_format formats[] = { { .indirect = true },
+							{ .packed = true, .indirect = true } };
+	struct fph_vq_buf buf;
+
+	for (unsigned f = 0; f < 2; f++) {
+		place(formats[f], N);
+		for (unsigned i = 0; i < N; i++)
+			hint(RAM_HIGH + 0x1000 * i);
+		fph_vq_drv_publish(&drv);
+		for (unsigned i = 0; i < N; i++) {
+			cr_assert_eq(next(&buf), 1, "%s", fph_rule_name(fault.rule));
+			cr_expect_eq(buf.gpa, RAM_HIGH + 0x1000 * i);
+			cr_expect_eq(buf.last, i == N - 1);
+		}
+		cr_expect_geq(fph_vq_dev_return(&dev, false), 0);
+		cr_expect_eq(reap(), 1);
+		cr_expect_eq(count, N);
+	}
+}
+
 Test(indirect, v10_a_table_in_a_table_is_a_fault)
 {
 	place(indirect, 1);
