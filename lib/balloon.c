@@ -115,7 +115,7 @@ static int readable(struct device *d, struct gather *g, const struct fph_vq_buf 
 		}
 	}
 	if (g->queue != FPH_QUEUE_STATS)
-		d->total.balloon_dropped += unread / 4 * FPH_BALLOON_PAGE;
+		d->total.balloon_dropped += unread / 4 * FPH_BALLOON_PAGE; /* stats: A5-2 */
 	return 0;
 }
 
@@ -153,7 +153,7 @@ static int chain(struct device *d, enum fph_queue queue)
 			return fph_device_break(d, queue, &fault);
 		n++;
 	} while (!buf.last);
-	flush(d, &g);
+	flush(d, &g); /* BD-13, BD-14, BR-7: before the buffer is returned */
 	return n;
 }
 

@@ -52,7 +52,7 @@ static int bus_features(void *ctx, uint64_t *offered)
 {
 	struct device *d = ctx;
 
-	*offered = d->offered;
+	*offered = d->offered; /* G-9 */
 	return 0;
 }
 
@@ -126,7 +126,7 @@ static bool can_suspend(const struct device *d)
 
 static bool features_are_fine(const struct device *d)
 {
-	/* G-10, G-20 */
+	/* G-10, G-11, G-20; BF-4: nothing else is asked for, and nothing remembered */
 	return !(d->accepted & ~d->offered) && (d->accepted & FPH_F_VERSION_1);
 }
 
@@ -204,6 +204,7 @@ static int bus_config(void *ctx, uint32_t offset, void *buf, uint32_t len)
 	unsigned char *to = buf;
 	uint32_t size = config_size(d);
 
+	/* BC-2, C-3, A5-9: whatever was negotiated */
 	fph_st32_bytes(image + FPH_CONFIG_NUM_PAGES, d->shown_pages);
 	fph_st32_bytes(image + FPH_CONFIG_ACTUAL, d->actual);
 	fph_st32_bytes(image + FPH_CONFIG_COMMAND_ID, fph_device_shown(d));
@@ -283,6 +284,7 @@ static int bus_vq_disable(void *ctx, uint16_t queue, uint16_t *index)
 		d->stats_parked = false;
 	d->unserved &= (uint8_t)~(1u << q);
 	*index = fph_vq_dev_index(&d->vq[q]);
+	/* the next placement begins anew. */
 	memset(&d->vq[q], 0, sizeof(d->vq[q]));
 	return 0;
 }

@@ -40,7 +40,8 @@
  * slips (hazard H2).  BH-13: a hint counts in HINTING only, and any command but the
  * current id leaves HINTING, so a START of another id takes its hints with it.
  * BH-3: a second START of the same id changes nothing, and cannot reopen a round.
- * DONE stays DONE until the next round, so that no driver misses it (BH-16).
+ * DONE stays DONE until the next round, so that no driver misses it (BH-16).  An id is
+ * shown for the whole of its round, and DONE by nothing but FINISH (A5-10, A5-11).
  * S-4: what the driver is shown does not change while it has the device suspended; a DONE
  * of that time comes when it wakes up, and a round that was open is over.
  * A5-5: a STOP that comes before the START of the current id is an old round's.

@@ -162,7 +162,7 @@ static int read_command(struct guest *g)
 	if (rc < 0)
 		return rc;
 	g->look_again = false;
-	/* Read once; START will carry this value, not another look (H2, G4). */
+	/* BC-2.  Read once; START will carry this value, not another look (H2, G4). */
 	command = fph_ld32_bytes(bytes);
 	if (command == FPH_COMMAND_STOP)
 		return act_on(g, FPH_GUEST_EV_SEE_STOP);
@@ -187,11 +187,11 @@ int fph_guest_look(struct guest *g)
 	if (rc < 0)
 		return rc;
 	if (!g->look_again)
-		return 0; /* G1: the field is read once a notification, never polled (Q1) */
+		return 0; /* G1, A5-10: the field is read once a notification, never polled (Q1) */
 	rc = BUS(g, status, &status);
 	if (rc < 0)
 		return rc;
-	if (status & FPH_STATUS_NEEDS_RESET)
+	if (status & FPH_STATUS_NEEDS_RESET) /* G-3 */
 		return fph_guest_broken(g, status);
 	return read_command(g);
 }
@@ -333,7 +333,7 @@ int fph_guest_hint(struct fph_guest *guest, const struct fph_range *pages, size_
 	if (rc < 0)
 		return rc;
 	if (!(wants[g->state] & FPH_GUEST_FEED))
-		return -EAGAIN;
+		return -EAGAIN; /* BH-4, BH-5 */
 	n = n < INT32_MAX ? n : INT32_MAX;
 	if (!are_hints(pages, n, &bytes))
 		return -EINVAL;

@@ -234,7 +234,7 @@ static int negotiate(struct guest *g, uint8_t *status, uint64_t *offered, uint64
 		want &= ~FPH_F_NOTIFICATION_DATA;
 	if (~*offered & (FPH_F_VERSION_1 | FPH_F_FREE_PAGE_HINT))
 		return -EOPNOTSUPP;
-	*accepted = *offered & want; /* G-6, G-7 */
+	*accepted = *offered & want; /* G-6, G-7, BF-3, A5-8, A5-13 */
 	rc = BUS(g, accept, *accepted);
 	if (rc == 0)
 		rc = add_status(g, status, FPH_STATUS_FEATURES_OK);
@@ -408,6 +408,7 @@ int fph_guest_serve_stats(struct guest *g)
 		fph_vq_drv_free(&g->stats_vq, slot);
 	if (g->stats_vq.free_count < STATS_RING)
 		return 0;
+	/* BS-5, BS-7: whole entries, the same ones each time. */
 	for (uint32_t i = 0; i < n; i++)
 		put_stat(g->stats_hva + i * FPH_STAT_BYTES,
 			 g->stat_count ? g->stats[i] : unknown);

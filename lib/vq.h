@@ -62,7 +62,7 @@ static inline struct fph_vq_format fph_vq_format(uint64_t accepted)
 }
 
 /*
- * A position in a packed ring: the descriptor, and in bit 15 the wrap counter, as
+ * A position in a packed ring (P-2): the descriptor, and in bit 15 the wrap counter, as
  * event suppression has it on the wire.  Sizes need not be powers of two (P-1).
  */
 #define FPH_WRAP 0x8000u
@@ -362,7 +362,7 @@ int fph_vq_drv_reap(struct fph_vq_drv *vq, uint16_t *slot, uint16_t *count,
  * Hints go to the end of the list, messages are free again.  Returns how many hints.
  */
 uint32_t fph_vq_drv_reap_hints(struct fph_vq_drv *vq, struct fph_vq_list *list);
-/* Where the driver will add next, as a doorbell with NOTIFICATION_DATA tells it.  N-1 */
+/* Where the driver will add next, as a doorbell with NOTIFICATION_DATA tells it.  N-1, P-6 */
 static inline uint16_t fph_vq_drv_next(const struct fph_vq_drv *vq)
 {
 	return vq->format.packed ? vq->published_pos : vq->published;

@@ -326,7 +326,7 @@ int fph_vq_drv_reap(struct fph_vq_drv *vq, uint16_t *slot, uint16_t *count, stru
 	for (uint16_t i = 0; i < n; i++)
 		bytes += slot_at(vq, *slot + i)->len;
 	/*
-	 * The length is used for nothing (G20).  Old devices report 1 even for a
+	 * The length is used for nothing (G20, V-9).  Old devices report 1 even for a
 	 * buffer they only read, so just what cannot be true is refused.
 	 */
 	if (used.len > bytes)

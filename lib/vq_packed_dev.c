@@ -81,6 +81,7 @@ int fph_vq_packed_begin(struct fph_vq_dev *vq)
 	return 1;
 }
 
+/* P-3, P-9: one after the other. */
 static void step(struct fph_vq_dev *vq)
 {
 	vq->next_pos = fph_pos_add(vq->next_pos, 1, vq->size);

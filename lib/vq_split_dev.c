@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "vq_dev.h"
 
-/* Nothing was written into the buffers: the used length is 0.  V-8 */
+/* Nothing was written into the buffers, nor is the rest of the ring (V-4): the length is 0.  V-8 */
 static inline void write_used(unsigned char *entries, uint32_t i, uint32_t head)
 {
 	fph_st32(entries + 8 * (size_t)i, head);

@@ -35,6 +35,7 @@ static void put_table(struct fph_vq_drv *vq, uint32_t first, uint16_t count, uin
 	fph_vq_put_split(desc_at(vq, head), &table, FPH_DESC_INDIRECT, 0);
 }
 
+/* BH-18: each range is a buffer of its own. */
 static void put_row(struct fph_vq_drv *vq, uint32_t first, uint16_t count, uint16_t head)
 {
 	for (uint16_t i = 0; i < count; i++) {

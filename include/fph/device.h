@@ -32,7 +32,7 @@ extern "C" {
  * log that is re-protected lazily (KVM's manual mode) because a page was hinted:
  * that wipes a write nobody has read yet.  Discarding the memory of a hint is
  * safe only if the driver reuses no page before its buffer came back, or if you
- * can tell that the page was not written since the id was shown.
+ * can tell that the page was not written since the id was shown (BH-19, A5-6).
  * BH-13, BH-14; reliability conditions S1 to S4.
  */
 struct fph_device {

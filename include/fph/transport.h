@@ -9,7 +9,7 @@ extern "C" {
 #endif
 
 /*
- * The waist.  A driver sees a virtio device only through these verbs, so:
+ * The waist (T-1).  A driver sees a virtio device only through these verbs, so:
  *
  *   guest role --calls--> struct fph_bus <--is-- device role
  *

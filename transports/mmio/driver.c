@@ -227,7 +227,7 @@ static int bus_vq_disable(void *ctx, uint16_t queue, uint16_t *index)
 	int rc = wr_at(m, FPH_MMIO_QUEUE_SEL, queue, offset, m->ring_reset);
 
 	*index = 0;
-	return rc < 0 ? rc : wait_for_0(m, offset); /* M-7, M-9: read back */
+	return rc < 0 ? rc : wait_for_0(m, offset); /* M-7, M-9, R-2: read back */
 }
 
 static int bus_notify(void *ctx, uint16_t queue)
