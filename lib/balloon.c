@@ -168,6 +168,17 @@ static void park(struct device *d)
 	fph_device_return(d, FPH_QUEUE_STATS, true);
 }
 
+/* Ask for the next doorbell.  Returns how many chains came before that, or -EPROTO. */
+static int listen(struct device *d, enum fph_queue queue)
+{
+	struct fph_fault fault = { 0 };
+	int waiting;
+
+	fph_vq_dev_doorbell(&d->vq[queue], true);
+	waiting = fph_vq_dev_look(&d->vq[queue], &fault);
+	return waiting < 0 ? fph_device_break(d, queue, &fault) : waiting;
+}
+
 void fph_balloon_serve(struct device *d, enum fph_queue queue)
 {
 	struct fph_vq_dev *vq = &d->vq[queue];
@@ -179,10 +190,12 @@ void fph_balloon_serve(struct device *d, enum fph_queue queue)
 	d->unserved &= (uint8_t)~bit;
 	for (uint32_t did = 0; did < budget && n > 0; did += (uint32_t)n) {
 		n = chain(d, queue);
-		if (n < 0)
-			return;
 		if (n > 0 && queue == FPH_QUEUE_STATS)
 			park(d);
+		if (n == 0)
+			n = listen(d, queue);
+		if (n < 0)
+			return;
 	}
 	if (n > 0)
 		d->unserved |= bit;

@@ -246,11 +246,12 @@ static int reap(struct guest *g)
 static int choose_interrupts(struct guest *g)
 {
 	bool waits = g->ring_full || !(wants[g->state] & FPH_GUEST_FEED);
+	int rc = 0;
 
-	if (waits == !g->vq.silent)
-		return 0;
-	fph_vq_drv_interrupt(&g->vq, waits);
-	return waits ? reap(g) : 0;
+	/* Bounded: asked anew only if buffers came back, and none are shown meanwhile. */
+	while (rc == 0 && fph_vq_drv_interrupt(&g->vq, waits))
+		rc = reap(g);
+	return rc;
 }
 
 /* B1: QEMU can miss a doorbell.  Ring again when nothing moved for a while. */

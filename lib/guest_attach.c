@@ -412,6 +412,7 @@ int fph_guest_serve_stats(struct guest *g)
 	for (uint32_t i = 0; i < n; i++)
 		put_stat(g->stats_hva + i * FPH_STAT_BYTES,
 			 g->stat_count ? g->stats[i] : unknown);
+	fph_vq_drv_interrupt(&g->stats_vq, true); /* nothing is out, so there is none to miss */
 	fph_vq_drv_add(&g->stats_vq, g->stats_gpa, n * FPH_STAT_BYTES, FPH_SLOT_MESSAGE);
 	if (fph_vq_drv_publish(&g->stats_vq) <= 0)
 		return 0;

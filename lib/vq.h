@@ -295,6 +295,7 @@ struct fph_vq_drv {
 	uint16_t first_flags; /* of the descriptor at published_pos: stored last of all */
 	uint16_t first_id;
 	uint16_t batch_left; /* in order: chains that the last used entry closed */
+	uint16_t event;	     /* what `reaped` was when interrupts were asked for */
 	bool silent;	     /* the device was told not to interrupt */
 };
 
@@ -367,7 +368,10 @@ static inline uint16_t fph_vq_drv_next(const struct fph_vq_drv *vq)
 {
 	return vq->format.packed ? vq->published_pos : vq->published;
 }
-/* Ask the device not to interrupt, or to do so; after the latter, reap once more. */
-void fph_vq_drv_interrupt(struct fph_vq_drv *vq, bool on);
+/*
+ * Ask the device not to interrupt, or to do so.  Returns whether it was asked anew: then
+ * reap, and as long as that brings any, ask again.
+ */
+bool fph_vq_drv_interrupt(struct fph_vq_drv *vq, bool on);
 
 #endif

@@ -90,6 +90,8 @@ enum fph_rule fph_vq_dev_enable(struct fph_vq_dev *vq, const struct fph_mem *mem
 		fph_st32(vq->device, FPH_EVENT_ENABLE << 16);
 	else
 		fph_st16(vq->device, 0);
+	if (vq->format.event_idx && !vq->format.packed)
+		fph_vq_split_doorbell(vq, true);
 	return FPH_RULE_NONE;
 }
 
@@ -313,7 +315,8 @@ int fph_vq_dev_return(struct fph_vq_dev *vq, bool keep_last)
 
 void fph_vq_dev_doorbell(struct fph_vq_dev *vq, bool on)
 {
-	if (vq->silent == !on)
+	/* By event index one doorbell is asked for at a time, so it is asked for anew. */
+	if (vq->silent == !on && !(on && vq->format.event_idx))
 		return;
 	vq->silent = !on;
 	if (vq->format.packed)

@@ -369,11 +369,15 @@ uint32_t fph_vq_drv_reap_hints(struct fph_vq_drv *vq, struct fph_vq_list *list)
 				   fph_vq_split_reap_hints(vq, list);
 }
 
-void fph_vq_drv_interrupt(struct fph_vq_drv *vq, bool on)
+bool fph_vq_drv_interrupt(struct fph_vq_drv *vq, bool on)
 {
-	if (vq->silent == !on)
-		return;
+	/* By event index one interrupt is asked for at a time. */
+	bool passed = vq->format.event_idx && vq->event != vq->reaped;
+
+	if (vq->silent == !on && !(on && passed))
+		return false;
 	vq->silent = !on;
+	vq->event = vq->reaped;
 	if (vq->format.packed)
 		fph_vq_packed_interrupt(vq, on);
 	else
@@ -381,4 +385,5 @@ void fph_vq_drv_interrupt(struct fph_vq_drv *vq, bool on)
 	/* Barrier D: pairs with D in fph_vq_dev_return(). */
 	if (on)
 		fph_full_barrier();
+	return on;
 }

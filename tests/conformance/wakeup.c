@@ -122,3 +122,92 @@ Test(wakeup, poll_says_that_the_device_broke_on_another_queue)
 	cr_expect_eq(rig_poll(&r), -EPROTO);
 	cr_expect_eq(raw_used_flags(r.d.hint), 0, "the hint queue was touched");
 }
+
+/* ------------------------------------------------------------ with EVENT_IDX */
+
+/* Show one chain; ring as an honest driver does, if the device's event was passed.  V-16 */
+static void send_by_event(enum fph_queue q, const void *bytes, uint32_t len)
+{
+	struct raw_vq *vq = &r.d.vq[q];
+	uint64_t event = vq->place.device + 4 + 8 * (uint64_t)vq->place.size;
+	uint16_t old = vq->avail, asked;
+
+	raw_desc(vq, 0, raw_message(&r.d, q, 0, bytes, len), len,
+		 q == FPH_QUEUE_REPORT ? RAW_WRITE : 0, 0);
+	raw_push(vq, 0);
+	raw_publish(vq);
+	asked = ram_ld16(&r.l.ram, event);
+	if ((uint16_t)(vq->avail - asked - 1) < (uint16_t)(vq->avail - old))
+		raw_kick(&r.d, q);
+}
+
+/* V-17: the device asks for the next doorbell of each queue, not for the first one only. */
+Test(wakeup, every_buffer_of_every_queue_is_rung_for_by_event)
+{
+	static const enum fph_queue queues[] = { FPH_QUEUE_INFLATE, FPH_QUEUE_DEFLATE,
+						 FPH_QUEUE_REPORT };
+	static const unsigned char stat[FPH_STAT_BYTES] = { 0 };
+	const uint32_t pfn = 0x300;
+
+	rig_up(&r, FPH_F_EVENT_IDX | FPH_F_PAGE_REPORTING);
+	for (unsigned i = 0; i < 3; i++) {
+		for (uint16_t n = 1; n <= 5; n++) {
+			send_by_event(queues[i], &pfn, sizeof(pfn));
+			cr_assert_eq(raw_used_idx(&r.d.vq[queues[i]]), n,
+				     "queue %u never hears of buffer %u", queues[i], n);
+		}
+	}
+	for (unsigned n = 1; n <= 5; n++) {
+		send_by_event(FPH_QUEUE_STATS, stat, sizeof(stat));
+		cr_assert_eq(r.l.stat_calls, n, "statistics %u are not heard of", n);
+		cr_assert_eq(fph_device_ask_stats(&r.l.dev), 0);
+	}
+}
+
+static const uint64_t formats[] = { FPH_F_EVENT_IDX, FPH_F_EVENT_IDX | FPH_F_RING_PACKED };
+
+/* V-14, P-12: and the guest for the next interrupt, not for the first one only. */
+Test(wakeup, every_return_is_told_of_by_event)
+{
+	struct fph_range out[2];
+
+	for (unsigned f = 0; f < 2; f++) {
+		loop_options(&r.l);
+		r.l.dev_opts.offer |= formats[f];
+		loop_open(&r.l);
+		loop_attach(&r.l);
+		loop_round(&r.l);
+		loop_hint(&r.l, 0, 8);
+		cr_assert_eq(fph_guest_end(&r.l.guest), 0);
+		cr_assert_eq(fph_device_poll(&r.l.dev, out, 2), 2);
+		cr_assert_geq(loop_step(&r.l), 0);
+		for (unsigned n = 1; n <= 3; n++) {
+			unsigned before = r.l.interrupts;
+
+			cr_assert_eq(fph_device_poll(&r.l.dev, out, 2), 2);
+			cr_expect_gt(r.l.interrupts, before, "format %u: nobody is told of return %u",
+				     f, n);
+			cr_assert(loop_step(&r.l) & FPH_GUEST_RECLAIM);
+			cr_assert_eq(fph_guest_reclaim(&r.l.guest, out, 2), 2);
+		}
+	}
+}
+
+/* BS-2, BS-3: each time the device wants statistics, the guest hears of it, and it of them. */
+Test(wakeup, every_wish_for_statistics_is_told_of_by_event)
+{
+	for (unsigned f = 0; f < 2; f++) {
+		loop_options(&r.l);
+		r.l.dev_opts.offer |= formats[f];
+		loop_open(&r.l);
+		loop_attach(&r.l);
+		for (unsigned n = 1; n <= 5; n++) {
+			unsigned interrupts = r.l.interrupts, calls = r.l.stat_calls;
+
+			cr_assert_eq(fph_device_ask_stats(&r.l.dev), 0);
+			cr_expect_eq(r.l.interrupts, interrupts + 1, "format %u, wish %u", f, n);
+			cr_assert_geq(loop_step(&r.l), 0);
+			cr_assert_gt(r.l.stat_calls, calls, "format %u, answer %u", f, n);
+		}
+	}
+}

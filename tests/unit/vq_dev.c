@@ -67,6 +67,19 @@ Test(vq_dev, enabling_clears_used_flags_and_no_more)
 	cr_expect_eq(raw_used_idx(r), 0xffff);
 }
 
+/* V-17: by event index, too: whoever had the queue asked for another doorbell. */
+Test(vq_dev, enabling_asks_for_the_next_doorbell)
+{
+	uint64_t event = r->place.device + 4 + 8 * N;
+
+	ram_st16(&ram, event, 0x7777);
+	r->place.index = 0xfffe;
+	cr_assert_eq(fph_vq_dev_enable(&vq, &ram.mem, &r->place, N,
+				       (struct fph_vq_format){ .event_idx = true }),
+		     FPH_RULE_NONE);
+	cr_expect_eq(ram_ld16(&ram, event), 0xfffe);
+}
+
 Test(vq_dev, an_empty_ring_has_nothing)
 {
 	cr_expect_eq(fph_vq_dev_look(&vq, &fault), 0);
