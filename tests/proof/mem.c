@@ -140,7 +140,8 @@ void proof_mem_at_regions(void)
 		bool first = covers(&regions[i], gpa);
 
 		regions[i].hva = bytes;
-		in |= len && first && covers(&regions[i], gpa + (len - 1)) && gpa <= gpa + (len - 1);
+		in |= len && first && covers(&regions[i], gpa + (len - 1)) &&
+		      gpa <= gpa + (len - 1);
 		ASSUME(!first || gpa == regions[i].gpa);
 	}
 	at = fph_mem_at(&mem, gpa, len);

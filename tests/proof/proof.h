@@ -18,8 +18,8 @@
 uint64_t nondet_u64(void);
 void *__CPROVER_allocate(__CPROVER_size_t size, bool zero);
 
-#define ASSUME(holds)	__CPROVER_assume(holds)
-#define PROVE(holds)	__CPROVER_assert((holds), #holds)
+#define ASSUME(holds) __CPROVER_assume(holds)
+#define PROVE(holds)  __CPROVER_assert((holds), #holds)
 /* Some input leads here: an assertion that must fail, so that no assumption is too strong. */
 #ifdef PROOF_REACH
 #define REACHED(holds) __CPROVER_assert(!(holds), "reach: " #holds)

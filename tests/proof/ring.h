@@ -20,10 +20,9 @@ static bool is_dev(const struct fph_vq_dev *vq)
 {
 	uint16_t in_hand = (uint16_t)(vq->next - vq->used);
 	uint16_t done = (uint16_t)(vq->done - vq->used);
-	uint16_t before = (uint16_t)(vq->before - vq->used);
 	uint16_t limit = vq->table_len ? vq->table_len : vq->size;
 
-	if (in_hand > vq->size || done > in_hand || before > done)
+	if (in_hand > vq->size || done > in_hand)
 		return false;
 	if (vq->in_chain ? vq->budget >= vq->size || vq->follow >= limit : done != in_hand)
 		return false;
@@ -33,8 +32,13 @@ static bool is_dev(const struct fph_vq_dev *vq)
 		       (vq->used_pos & ~FPH_WRAP & 0xffffu) < vq->size &&
 		       vq->next_pos == fph_pos_add(vq->used_pos, in_hand, vq->size);
 	return (uint32_t)in_hand + (uint16_t)(vq->seen - vq->next) <= vq->size &&
-	       (!vq->in_chain || (vq->head < vq->size && done + 1 == in_hand)) &&
-	       (!vq->peeked || vq->next != vq->seen);
+	       (!vq->in_chain || (vq->head < vq->size && done + 1 == in_hand));
+}
+
+/* May the last chain be kept when the others are returned?  One ended since the last time. */
+static bool may_keep(const struct fph_vq_dev *vq)
+{
+	return (uint16_t)(vq->before - vq->used) <= (uint16_t)(vq->done - vq->used);
 }
 
 /* Any state of one format; the table in hand, if there is one, is an object, too. */
@@ -68,10 +72,10 @@ static struct fph_vq_dev any_dev(bool packed)
 }
 
 /* A fault is one when that is what was answered. */
-#define PROVE_ANSWER(rc, most, fault)                                                              \
-	do {                                                                                       \
-		PROVE((rc) == -EPROTO || ((rc) >= 0 && (int64_t)(rc) <= (int64_t)(most)));         \
-		PROVE((rc) != -EPROTO || ((fault).rule > 0 && (fault).rule < FPH_RULE_COUNT));     \
+#define PROVE_ANSWER(rc, most, fault)                                                          \
+	do {                                                                                   \
+		PROVE((rc) == -EPROTO || ((rc) >= 0 && (int64_t)(rc) <= (int64_t)(most)));     \
+		PROVE((rc) != -EPROTO || ((fault).rule > 0 && (fault).rule < FPH_RULE_COUNT)); \
 	} while (0)
 
 #endif
