@@ -27,6 +27,13 @@ static void has_hints(void *ctx)
 	vm->hints = true;
 }
 
+static void has_stat(void *ctx, struct fph_stat stat)
+{
+	struct vm *vm = ctx;
+
+	vm->stats += stat.tag == FPH_STAT_FREE;
+}
+
 static void has_changed(void *ctx)
 {
 	struct vm *vm = ctx;
@@ -62,6 +69,7 @@ void vm_listen(struct vm *vm, const struct vm_opts *opts)
 	server.device.withhold = opts->withhold;
 	server.device.ctx = vm;
 	server.device.hints = has_hints;
+	server.device.stat = has_stat;
 	server.changed = has_changed;
 	server.gone = has_gone;
 	server.trouble = has_trouble;

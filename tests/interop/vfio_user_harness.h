@@ -33,6 +33,7 @@ struct vm {
 
 	/* What the server told. */
 	bool hints;
+	unsigned stats; /* answers that tell how much is free */
 	unsigned changed;
 	unsigned gone;
 	unsigned troubles;
