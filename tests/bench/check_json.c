@@ -4,42 +4,18 @@
  * there, each with at least one row.  No time is judged, only that the figures can be what
  * they are said to be.
  */
-#include <json-c/json.h>
+#include "support/json.h"
+
 #include <math.h>
-#include <stdarg.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define GOALS 5
 
-__attribute__((format(printf, 2, 3))) static void demand(bool ok, const char *format, ...)
-{
-	va_list args;
-
-	if (ok)
-		return;
-	va_start(args, format);
-	fputs("check_json: ", stderr);
-	vfprintf(stderr, format, args);
-	fputc('\n', stderr);
-	va_end(args);
-	exit(1);
-}
-
-static struct json_object *get(struct json_object *object, const char *key, enum json_type type)
-{
-	struct json_object *value = NULL;
-
-	demand(json_object_object_get_ex(object, key, &value), "%s is missing", key);
-	demand(json_object_is_type(value, type), "%s has the wrong type", key);
-	return value;
-}
-
 static const char *text(struct json_object *object, const char *key)
 {
-	const char *t = json_object_get_string(get(object, key, json_type_string));
+	const char *t = json_object_get_string(json_get(object, key, json_type_string));
 
 	demand(*t, "%s is empty", key);
 	return t;
@@ -47,7 +23,7 @@ static const char *text(struct json_object *object, const char *key)
 
 static double real(struct json_object *object, const char *key)
 {
-	double v = json_object_get_double(get(object, key, json_type_double));
+	double v = json_object_get_double(json_get(object, key, json_type_double));
 
 	demand(isfinite(v), "%s is no number", key);
 	return v;
@@ -66,7 +42,7 @@ static bool check_row(struct json_object *row)
 		return false;
 	}
 	text(row, "unit");
-	demand(json_object_get_int64(get(row, "n", json_type_int)) > 0, "%s: no sample", what);
+	demand(json_object_get_int64(json_get(row, "n", json_type_int)) > 0, "%s: no sample", what);
 	min = real(row, "min");
 	low = real(row, "quartile_low");
 	median = real(row, "median");
@@ -100,7 +76,7 @@ static void check_goals(struct json_object *goals)
 
 	for (size_t i = 0; i < json_object_array_length(goals); i++) {
 		struct json_object *goal = json_object_array_get_idx(goals, i);
-		int64_t number = json_object_get_int64(get(goal, "goal", json_type_int));
+		int64_t number = json_object_get_int64(json_get(goal, "goal", json_type_int));
 		bool reached, at_most = !strcmp(text(goal, "compare"), "at most");
 		double limit = real(goal, "limit"), measured;
 
@@ -110,7 +86,7 @@ static void check_goals(struct json_object *goals)
 		if (!json_object_object_get_ex(goal, "measured", NULL))
 			continue;
 		measured = real(goal, "measured");
-		reached = json_object_get_boolean(get(goal, "reached", json_type_boolean));
+		reached = json_true(goal, "reached");
 		demand(reached == (at_most ? measured <= limit : measured >= limit),
 		       "goal %d: %g against %g, reached %d", (int)number, measured, limit, reached);
 	}
@@ -120,28 +96,17 @@ static void check_goals(struct json_object *goals)
 
 int main(int argc, char **argv)
 {
-	struct json_tokener *tokener = json_tokener_new();
-	static char input[1 << 20];
-	struct json_object *object, *rows;
-	size_t len = fread(input, 1, sizeof(input) - 1, stdin);
+	struct json_object *object = json_of_stdin(false), *rows;
 	unsigned measured = 0;
 
-	demand(argc > 1 && tokener, "which workloads?");
-	json_tokener_set_flags(tokener, JSON_TOKENER_STRICT);
-	object = json_tokener_parse_ex(tokener, input, (int)len);
-	demand(object != NULL, "no JSON: %s",
-	       json_tokener_error_desc(json_tokener_get_error(tokener)));
-	demand(strspn(input + json_tokener_get_parse_end(tokener), "\n") ==
-		       len - json_tokener_get_parse_end(tokener),
-	       "something after the JSON");
-	text(get(object, "machine", json_type_object), "cpu");
-	rows = get(object, "rows", json_type_array);
+	demand(argc > 1, "which workloads?");
+	text(json_get(object, "machine", json_type_object), "cpu");
+	rows = json_get(object, "rows", json_type_array);
 	for (int i = 1; i < argc; i++)
 		measured += check_rows(rows, argv[i]);
 	demand(measured > 0, "nothing was measured");
-	check_goals(get(object, "goals", json_type_array));
+	check_goals(json_get(object, "goals", json_type_array));
 	printf("%u rows of %d workloads\n", measured, argc - 1);
 	json_object_put(object);
-	json_tokener_free(tokener);
 	return 0;
 }
