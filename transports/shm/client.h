@@ -2,6 +2,7 @@
 #ifndef FPH_SHM_CLIENT_H
 #define FPH_SHM_CLIENT_H
 
+#include "unix/link.h"
 #include "wire.h"
 #include <sys/un.h>
 
@@ -23,7 +24,7 @@ struct fph_shm_client {
 	struct sockaddr_un addr;
 	struct fph_shm_region regions[FPH_SHM_REGIONS_MAX]; /* fd: our duplicate, or -1 */
 	struct fph_mmio_driver mmio;
-	struct fph_bus registers; /* of mmio */
+	struct fph_link link; /* of mmio's registers */
 
 	enum shm_phase phase;
 	int sock; /* -1 when idle */
@@ -43,7 +44,6 @@ struct fph_shm_client {
 	uint32_t used_seen[FPH_QUEUE_COUNT];
 	int64_t deadline_ms; /* of the verb in hand */
 
-	bool reset_asked; /* since the driver last set a bit of the status */
 	bool tell_gone;	  /* owed to the hook */
 	char why[160];
 };

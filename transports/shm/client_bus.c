@@ -251,129 +251,46 @@ int fph_shm_client_probe(struct fph_shm_client *c)
 	c->prod = c->acked = 0;
 	c->queue_sel = c->queue_sel_sent = c->features_sel = 0;
 	rc = fph_mmio_driver_init(&c->mmio, &o);
-	c->registers = fph_mmio_driver_bus(&c->mmio);
+	c->link.registers = fph_mmio_driver_bus(&c->mmio);
 	return rc;
 }
 
 /* ------------------------------------------------------------ the bus */
 
 /* Each verb has timeout_ms for itself, whatever it waits for. */
-#define FORWARD(c, verb, ...)                                                                      \
-	((c)->phase != SHM_UP ? -EIO :                                                             \
-				((c)->deadline_ms = fph_shm_now_ms() + (c)->opts.timeout_ms,       \
-				 (c)->registers.ops->verb((c)->registers.ctx, __VA_ARGS__)))
-
-static int bus_features(void *ctx, uint64_t *offered)
+static bool link_begin(void *ctx)
 {
 	struct fph_shm_client *c = ctx;
 
-	return FORWARD(c, features, offered);
+	if (c->phase != SHM_UP)
+		return false;
+	c->deadline_ms = fph_shm_now_ms() + c->opts.timeout_ms;
+	return true;
 }
 
-static int bus_accept(void *ctx, uint64_t accepted)
+static int link_end(void *ctx, int rc)
 {
-	struct fph_shm_client *c = ctx;
-
-	return FORWARD(c, accept, accepted);
+	(void)ctx;
+	return rc;
 }
 
-/* G-13, G22: without a connection a reset is complete once nobody touches the memory. */
-static int bus_status(void *ctx, uint8_t *status)
+static bool link_is_over(void *ctx)
 {
 	struct fph_shm_client *c = ctx;
 
-	if (c->phase == SHM_UP)
-		return FORWARD(c, status, status);
-	if (!c->reset_asked)
-		return -EIO;
 	fph_shm_client_settle(c);
-	*status = c->phase == SHM_IDLE ? 0 : FPH_STATUS_NEEDS_RESET;
-	return 0;
+	return c->phase == SHM_IDLE;
 }
 
-static int bus_set_status(void *ctx, uint8_t status)
-{
-	struct fph_shm_client *c = ctx;
-
-	c->reset_asked = status == 0;
-	if (c->phase != SHM_UP && status == 0)
-		return 0;
-	return FORWARD(c, set_status, status);
-}
-
-static int bus_config(void *ctx, uint32_t offset, void *buf, uint32_t len)
-{
-	struct fph_shm_client *c = ctx;
-
-	return FORWARD(c, config, offset, buf, len);
-}
-
-static int bus_set_config(void *ctx, uint32_t offset, const void *buf, uint32_t len)
-{
-	struct fph_shm_client *c = ctx;
-
-	return FORWARD(c, set_config, offset, buf, len);
-}
-
-static int bus_vq_max(void *ctx, uint16_t queue, uint16_t *max)
-{
-	struct fph_shm_client *c = ctx;
-
-	return FORWARD(c, vq_max, queue, max);
-}
-
-static int bus_vq_enable(void *ctx, uint16_t queue, const struct fph_vq_place *place)
-{
-	struct fph_shm_client *c = ctx;
-
-	return FORWARD(c, vq_enable, queue, place);
-}
-
-static int bus_vq_disable(void *ctx, uint16_t queue, uint16_t *index)
-{
-	struct fph_shm_client *c = ctx;
-
-	return FORWARD(c, vq_disable, queue, index);
-}
-
-static int bus_notify(void *ctx, uint16_t queue)
-{
-	struct fph_shm_client *c = ctx;
-
-	return FORWARD(c, notify, queue);
-}
-
-static int bus_notify_data(void *ctx, uint16_t queue, uint16_t next)
-{
-	struct fph_shm_client *c = ctx;
-
-	return FORWARD(c, notify_data, queue, next);
-}
-
-static int bus_take_irq(void *ctx, uint32_t *irq)
-{
-	struct fph_shm_client *c = ctx;
-
-	return FORWARD(c, take_irq, irq);
-}
-
-static const struct fph_bus_ops bus_ops = {
-	.size = sizeof(bus_ops),
-	.features = bus_features,
-	.accept = bus_accept,
-	.status = bus_status,
-	.set_status = bus_set_status,
-	.config = bus_config,
-	.set_config = bus_set_config,
-	.vq_max = bus_vq_max,
-	.vq_enable = bus_vq_enable,
-	.vq_disable = bus_vq_disable,
-	.notify = bus_notify,
-	.take_irq = bus_take_irq,
-	.notify_data = bus_notify_data,
+static const struct fph_link_ops link_ops = {
+	.begin = link_begin,
+	.end = link_end,
+	.is_over = link_is_over,
 };
 
 struct fph_bus fph_shm_client_bus(struct fph_shm_client *c)
 {
-	return (struct fph_bus){ &bus_ops, c };
+	c->link.ops = &link_ops;
+	c->link.ctx = c;
+	return fph_link_bus(&c->link);
 }

@@ -146,7 +146,7 @@ int fph_vfio_user_client_adopt(struct fph_vfio_user_client *c, int fd)
 	}
 	c->why[0] = '\0';
 	c->phase = VFIO_UP;
-	c->reset_asked = false;
+	c->link.reset_asked = false;
 	c->deadline_ms = fph_vfio_now_ms() + c->opts.timeout_ms;
 	rc = fph_vfio_client_attach(c);
 	if (rc < 0)

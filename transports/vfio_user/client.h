@@ -3,6 +3,7 @@
 #define FPH_VFIO_USER_CLIENT_H
 
 #include "conn.h"
+#include "unix/link.h"
 #include "version.h"
 #include <fph/pci.h>
 #include <fph/vfio_user.h>
@@ -38,7 +39,6 @@ struct fph_vfio_user_client {
 
 	enum vfio_phase phase;
 	bool tell_gone;	  /* when the end is seen by the loop */
-	bool reset_asked; /* by the driver; see the bus */
 	struct fph_vfio_conn conn;
 	int64_t deadline_ms; /* of the verb or call under way */
 	uint16_t id;
@@ -51,7 +51,7 @@ struct fph_vfio_user_client {
 	bool intx_fired;			     /* to be unmasked once the ISR was read */
 	struct vfio_bell bells[VFIO_CLIENT_VECTORS]; /* the first one is INTx's, too */
 	struct fph_pci_driver pci;
-	struct fph_bus registers; /* the driver's */
+	struct fph_link link; /* of pci's registers */
 
 	struct fph_vfio_user_stats total;
 	char why[160];

@@ -194,7 +194,7 @@ static int init_driver(struct fph_vfio_user_client *c)
 	rc = fph_pci_driver_init(&c->pci, &o);
 	if (rc == -ENODEV)
 		return fph_vfio_client_because(c, rc, "the device is no modern virtio balloon");
-	c->registers = fph_pci_driver_bus(&c->pci);
+	c->link.registers = fph_pci_driver_bus(&c->pci);
 	return rc;
 }
 

@@ -82,9 +82,22 @@ int fph_vfio_client_bar_write(void *ctx, uint32_t bar, uint64_t offset, uint32_t
 
 /* ------------------------------------------------------------ the bus */
 
-/* What broke a connection is seen here, in the verb that it broke. */
-static int after(struct fph_vfio_user_client *c, int rc)
+/* Each verb has timeout_ms for itself, whatever it waits for. */
+static bool link_begin(void *ctx)
 {
+	struct fph_vfio_user_client *c = ctx;
+
+	if (c->phase != VFIO_UP)
+		return false;
+	c->why[0] = '\0';
+	c->deadline_ms = fph_vfio_now_ms() + c->opts.timeout_ms;
+	return true;
+}
+
+/* What broke a connection is seen here, in the verb that it broke. */
+static int link_end(void *ctx, int rc)
+{
+	struct fph_vfio_user_client *c = ctx;
 	bool fatal = rc == -ETIMEDOUT || rc == -ECONNRESET || rc == -EPIPE || rc == -ENOBUFS ||
 		     rc == -E2BIG || rc == -ENOMEM || (rc == -EPROTO && c->why[0]);
 
@@ -93,128 +106,33 @@ static int after(struct fph_vfio_user_client *c, int rc)
 	return rc;
 }
 
-/* Each verb has timeout_ms for itself, whatever it waits for. */
-#define FORWARD(c, verb, ...)                                                                      \
-	((c)->phase != VFIO_UP ?                                                                   \
-		 -EIO :                                                                            \
-		 ((c)->why[0] = '\0', (c)->deadline_ms = fph_vfio_now_ms() + (c)->opts.timeout_ms, \
-		  after((c), (c)->registers.ops->verb((c)->registers.ctx, __VA_ARGS__))))
-
-static int bus_features(void *ctx, uint64_t *offered)
+/* The ISR was read, so the line is low; from here on it may rise again. */
+static void link_taken(void *ctx)
 {
 	struct fph_vfio_user_client *c = ctx;
 
-	return FORWARD(c, features, offered);
+	if (c->intx_fired)
+		link_end(c, fph_vfio_client_unmask(c));
 }
 
-static int bus_accept(void *ctx, uint64_t accepted)
+static bool link_is_over(void *ctx)
 {
 	struct fph_vfio_user_client *c = ctx;
 
-	return FORWARD(c, accept, accepted);
-}
-
-/* G-13, G22: without a connection a reset is complete once nobody touches the memory. */
-static int bus_status(void *ctx, uint8_t *status)
-{
-	struct fph_vfio_user_client *c = ctx;
-
-	if (c->phase == VFIO_UP)
-		return FORWARD(c, status, status);
-	if (!c->reset_asked)
-		return -EIO;
 	fph_vfio_client_settle(c);
-	*status = c->phase == VFIO_IDLE ? 0 : FPH_STATUS_NEEDS_RESET;
-	return 0;
+	return c->phase == VFIO_IDLE;
 }
 
-static int bus_set_status(void *ctx, uint8_t status)
-{
-	struct fph_vfio_user_client *c = ctx;
-
-	c->reset_asked = status == 0;
-	if (c->phase != VFIO_UP && status == 0)
-		return 0;
-	return FORWARD(c, set_status, status);
-}
-
-static int bus_config(void *ctx, uint32_t offset, void *buf, uint32_t len)
-{
-	struct fph_vfio_user_client *c = ctx;
-
-	return FORWARD(c, config, offset, buf, len);
-}
-
-static int bus_set_config(void *ctx, uint32_t offset, const void *buf, uint32_t len)
-{
-	struct fph_vfio_user_client *c = ctx;
-
-	return FORWARD(c, set_config, offset, buf, len);
-}
-
-static int bus_vq_max(void *ctx, uint16_t queue, uint16_t *max)
-{
-	struct fph_vfio_user_client *c = ctx;
-
-	return FORWARD(c, vq_max, queue, max);
-}
-
-static int bus_vq_enable(void *ctx, uint16_t queue, const struct fph_vq_place *place)
-{
-	struct fph_vfio_user_client *c = ctx;
-
-	return FORWARD(c, vq_enable, queue, place);
-}
-
-static int bus_vq_disable(void *ctx, uint16_t queue, uint16_t *index)
-{
-	struct fph_vfio_user_client *c = ctx;
-
-	return FORWARD(c, vq_disable, queue, index);
-}
-
-static int bus_notify(void *ctx, uint16_t queue)
-{
-	struct fph_vfio_user_client *c = ctx;
-
-	return FORWARD(c, notify, queue);
-}
-
-static int bus_notify_data(void *ctx, uint16_t queue, uint16_t next)
-{
-	struct fph_vfio_user_client *c = ctx;
-
-	return FORWARD(c, notify_data, queue, next);
-}
-
-static int bus_take_irq(void *ctx, uint32_t *irq)
-{
-	struct fph_vfio_user_client *c = ctx;
-	int rc = FORWARD(c, take_irq, irq);
-
-	/* The ISR was read, so the line is low; from here on it may rise again. */
-	if (rc == 0 && c->intx_fired)
-		after(c, fph_vfio_client_unmask(c));
-	return rc;
-}
-
-static const struct fph_bus_ops bus_ops = {
-	.size = sizeof(bus_ops),
-	.features = bus_features,
-	.accept = bus_accept,
-	.status = bus_status,
-	.set_status = bus_set_status,
-	.config = bus_config,
-	.set_config = bus_set_config,
-	.vq_max = bus_vq_max,
-	.vq_enable = bus_vq_enable,
-	.vq_disable = bus_vq_disable,
-	.notify = bus_notify,
-	.take_irq = bus_take_irq,
-	.notify_data = bus_notify_data,
+static const struct fph_link_ops link_ops = {
+	.begin = link_begin,
+	.end = link_end,
+	.taken = link_taken,
+	.is_over = link_is_over,
 };
 
 struct fph_bus fph_vfio_user_client_bus(struct fph_vfio_user_client *c)
 {
-	return (struct fph_bus){ &bus_ops, c };
+	c->link.ops = &link_ops;
+	c->link.ctx = c;
+	return fph_link_bus(&c->link);
 }
