@@ -265,7 +265,7 @@ static bool client_up(struct life *l, const char *path, unsigned loop_flags)
 	o.path = path;
 	o.regions = &region;
 	o.region_count = 1;
-	o.timeout_ms = 150;
+	o.timeout_ms = 600;
 	if (fph_shm_client_open(&l->client, &o) < 0)
 		return false;
 	g.bus = fph_shm_client_bus(l->client);
