@@ -18,7 +18,7 @@
 
 #define GPA	 0x40000000u
 #define SIZE	 8u
-#define BUFFERS	 400000u
+#define BUFFERS	 100000u
 #define PATIENCE 10 /* seconds in which anything wakes */
 
 static _Alignas(4096) unsigned char ram[4096 + SIZE * 64];
