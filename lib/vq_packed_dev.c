@@ -128,10 +128,9 @@ uint32_t fph_vq_packed_take(struct fph_vq_dev *vq, const struct fph_vq_window *w
 		out[n].gpa = gpa;
 		out[n].len = len;
 		id = word & 0xffff;
-		if ((++pos & ~FPH_WRAP) == size) {
-			pos = (pos & FPH_WRAP) ^ FPH_WRAP;
+		pos = fph_pos_add(pos, 1, size);
+		if ((pos & ~FPH_WRAP) == 0)
 			wanted = fph_avail_flags(pos);
-		}
 	}
 	vq->last_id = (uint16_t)id;
 	vq->next_pos = pos;

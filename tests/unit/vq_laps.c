@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: MIT */
+#include "vq.h"
+#include <criterion/criterion.h>
+
+/*
+ * Both ends of a ring for many laps, by amounts that never fit it: every buffer arrives
+ * once and in its order, and comes back once, in all formats and at all sizes, over the
+ * ends of the ring, of its wrap counter, and of the 16 bits of every counter.
+ */
+#define RING_GPA UINT64_C(0x40000000)
+#define LARGEST	 32768u
+#define PAGE	 UINT64_C(0x1000)
+#define BYTES	 (LARGEST * 48u + 64u)
+
+static _Alignas(4096) unsigned char ring[BYTES];
+static struct fph_guest_slot slots[LARGEST];
+static struct fph_range pages[LARGEST], out[LARGEST];
+static const struct fph_region region = { RING_GPA, BYTES, ring, 0 };
+static const struct fph_mem mem = { &region, 1 };
+static struct fph_vq_drv drv;
+static struct fph_vq_dev dev;
+
+static uint64_t given, taken, back; /* buffers so far */
+static uint32_t seed;
+
+static uint32_t dice(uint32_t sides)
+{
+	seed = seed * 1664525u + 1013904223u;
+	return (seed >> 8) % sides;
+}
+
+/* Buffer n has an address of its own, far beyond two laps. */
+static uint64_t gpa_of(uint64_t n)
+{
+	return n % 1000003 * PAGE;
+}
+
+static void show(uint32_t n)
+{
+	for (uint32_t i = 0; i < n; i++)
+		pages[i] = (struct fph_range){ gpa_of(given + i), PAGE };
+	given += fph_vq_drv_add_hints(&drv, pages, n);
+	fph_vq_drv_publish(&drv);
+}
+
+static void expect(struct fph_range range, uint64_t n)
+{
+	cr_assert_eq(range.gpa, gpa_of(n), "size %u: buffer %llu of %llu is not what was shown",
+		     drv.size, (unsigned long long)n, (unsigned long long)given);
+	cr_assert_lt(n, given);
+}
+
+/* In bulk as far as it goes, then one by one. */
+static void take(uint32_t max)
+{
+	static const struct fph_vq_window all = { 0, UINT64_MAX, PAGE - 1 };
+	uint32_t n = fph_vq_dev_take(&dev, &all, out, max);
+	struct fph_fault fault;
+	struct fph_vq_buf buf;
+
+	for (uint32_t i = 0; i < n; i++)
+		expect(out[i], taken++);
+	for (; n < max && fph_vq_dev_next(&dev, &buf, &fault) == 1; n++)
+		expect((struct fph_range){ buf.gpa, buf.len }, taken++);
+	if (dice(2)) /* the last may be in use only if it was walked just now */
+		fph_vq_dev_return(&dev, n > 0 && !dev.in_chain && dice(2));
+}
+
+/* They are linked in the order they came back; which is the order they went. */
+static void reap(void)
+{
+	struct fph_vq_list list = { FPH_NO_SLOT, FPH_NO_SLOT };
+	struct fph_fault fault;
+	uint16_t slot, count;
+	int rc;
+
+	do {
+		fph_vq_drv_reap_hints(&drv, &list);
+		rc = fph_vq_drv_reap(&drv, &slot, &count, &fault);
+		cr_assert_geq(rc, 0, "%s", fph_rule_name(fault.rule));
+		for (; rc > 0 && count; count--, slot = (uint16_t)((slot + 1u) % drv.size))
+			fph_vq_list_add(&drv, &list, slot);
+	} while (rc > 0);
+	for (uint16_t i = list.first; i != FPH_NO_SLOT; back++) {
+		uint16_t next = slots[i].next;
+
+		cr_assert_eq(slots[i].gpa, gpa_of(back), "size %u: %llu came back", drv.size,
+			     (unsigned long long)back);
+		cr_assert_lt(back, taken, "and was not taken");
+		fph_vq_drv_free(&drv, i);
+		i = next;
+	}
+}
+
+static void go_round(uint16_t size, struct fph_vq_format format, uint16_t batch, uint64_t buffers)
+{
+	given = taken = back = 0;
+	fph_vq_drv_place(&drv, slots, ring, RING_GPA, size, format, batch);
+	cr_assert_eq(fph_vq_dev_enable(&dev, &mem, &drv.place, size, format), FPH_RULE_NONE);
+	while (back < buffers) {
+		/* Now and then up to the last descriptor, and no further. */
+		show(dice(4) ? 1 + dice(dice(4) ? size : 3) : (uint32_t)(size - given % size));
+		take(1 + dice(dice(4) ? size : 3));
+		reap();
+	}
+	take(size);
+	take(size);
+	fph_vq_dev_return(&dev, false);
+	reap();
+	cr_expect_eq(taken, given, "size %u", size);
+	cr_expect_eq(back, given, "size %u", size);
+	cr_expect_eq(drv.free_count, size);
+}
+
+/* P-2, P-3, P-11, V-6, V-13 */
+Test(laps, every_buffer_arrives_once_at_every_size_in_every_format, .timeout = 300)
+{
+	static const uint16_t sizes[] = { 2, 4, 16, 256, 16384, 32768 };
+	static const uint16_t batches[] = { 1, 2, 7 };
+
+	for (unsigned f = 0; f < 16; f++)
+		for (unsigned s = 0; s < sizeof(sizes) / sizeof(sizes[0]); s++)
+			for (unsigned b = 0; b < 3; b++) {
+				struct fph_vq_format format = {
+					.packed = f & 1,
+					.in_order = f & 2,
+					.indirect = f & 4,
+					.event_idx = f & 8,
+				};
+
+				seed = f * 31 + s * 7 + b;
+				go_round(sizes[s], format, batches[b],
+					 140000 + 3 * (uint64_t)sizes[s]);
+			}
+}
