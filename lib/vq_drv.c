@@ -290,7 +290,8 @@ static int next_in_order(struct fph_vq_drv *vq, uint16_t *slot, struct fph_vq_us
 
 	if (rc <= 0)
 		return rc;
-	vq->batch_left--;
+	if (--vq->batch_left)
+		used->len = 0; /* it is of the last of them */
 	*slot = vq->oldest;
 	leave(vq);
 	return 1;

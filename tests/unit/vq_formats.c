@@ -712,6 +712,27 @@ Test(in_order, v13_a_device_may_close_them_one_by_one)
 	cr_expect_eq(reap(), 0);
 }
 
+/* Of a batch the length is the last one's: nothing that its first, here START, has room for. */
+Test(in_order, v13_the_length_is_that_of_the_last)
+{
+	for (unsigned f = 0; f < 2; f++) {
+		place((struct fph_vq_format){ .in_order = true, .packed = f }, 1);
+		fph_vq_drv_add(&drv, RAM_LOW + 0x800, 4, FPH_SLOT_MESSAGE);
+		hint(0x1000);
+		fph_vq_drv_publish(&drv);
+		if (f) {
+			put(0, 0, 0x1000, 1, AVAIL | USED | WRITE);
+		} else {
+			ram_st32(&ram, drv.place.device + 4, 1);
+			ram_st32(&ram, drv.place.device + 8, 0x1000);
+			ram_st16(&ram, drv.place.device + 2, 2);
+		}
+		cr_expect_eq(reap(), 1, "format %u: %s", f, fph_rule_name(fault.rule));
+		cr_expect_eq(reap(), 1);
+		cr_expect_eq(reap(), 0);
+	}
+}
+
 Test(in_order, v13_a_batch_beyond_the_index_or_of_a_foreign_id_is_a_fault)
 {
 	static const uint32_t ids[] = { 1, 2, 3, N, 0xffffffff };
