@@ -97,22 +97,25 @@ int fph_guest_ring(struct guest *g, uint16_t queue, const struct fph_vq_drv *vq)
 	return BUS(g, notify, queue);
 }
 
+static int kick(struct guest *g)
+{
+	int rc = fph_guest_ring(g, g->hint_queue, &g->vq);
+
+	g->kick_owed = rc < 0;
+	g->total.kicks += rc >= 0;
+	return rc;
+}
+
 /* Show what is queued.  One doorbell at most. */
 static int show(struct guest *g)
 {
 	int ring = fph_vq_drv_publish(&g->vq);
-	int rc = 0;
 
 	if (ring != -EAGAIN) {
 		g->progress = true;
 		g->total.kicks_saved += !ring;
 	}
-	if (ring <= 0 && !g->kick_owed)
-		return 0;
-	rc = fph_guest_ring(g, g->hint_queue, &g->vq);
-	g->kick_owed = rc < 0;
-	g->total.kicks += rc >= 0;
-	return rc;
+	return ring > 0 || g->kick_owed ? kick(g) : 0;
 }
 
 static uint16_t slot_behind(const struct guest *g, uint16_t slot)
@@ -231,10 +234,10 @@ static int reap(struct guest *g)
 	} while (rc > 0);
 	if (g->flags & FPH_GUEST_EARLY_REUSE)
 		reuse_all(g);
-	if (g->vq.chains != before) {
-		g->progress = true;
-		g->ring_full = false;
-	}
+	g->progress |= g->vq.chains != before;
+	/* Messages alone are nothing that a caller who waits for room could reclaim. */
+	if (g->returned.first != FPH_NO_SLOT || (g->flags & FPH_GUEST_EARLY_REUSE))
+		g->ring_full &= g->vq.chains == before;
 	return rc < 0 ? broken(g, &fault) : 0;
 }
 
@@ -282,15 +285,16 @@ int fph_guest_step(struct fph_guest *guest, uint64_t now_us)
 	int rc = usable(g), want;
 
 	if (rc == 0)
-		rc = reap(g);
-	if (rc == 0)
 		rc = fph_guest_look(g);
+	/* M-8: behind the look, which takes the bits that tell of what came back. */
+	if (rc == 0)
+		rc = reap(g);
 	if (rc == 0)
 		rc = choose_interrupts(g);
 	if (rc == 0)
 		rc = fph_guest_serve_stats(g);
 	if (rc == 0 && g->kick_owed)
-		rc = show(g);
+		rc = kick(g);
 	if (rc == 0)
 		rc = watch(g, now_us);
 	if (rc < 0)

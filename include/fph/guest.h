@@ -145,8 +145,8 @@ int fph_guest_step(struct fph_guest *guest, uint64_t now_us);
 /*
  * Queue up to n hints; the device sees none before the flush.  The ranges are out
  * of use, and their contents lost, from here on (BH-8).
- * Returns how many were taken (fewer than n: the ring is full; flush, step and
- * reclaim, and if that gives nothing wait for an interrupt);
+ * Returns how many were taken (fewer than n: the ring is full; flush, step, reclaim and
+ * hint again, and if that takes none wait for an interrupt);
  * -EAGAIN (no round wants them); -EINVAL (a range breaks the rules above; none
  * was taken); -ENOTCONN or -EPROTO.
  */
@@ -162,8 +162,8 @@ int fph_guest_flush(struct fph_guest *guest);
 /*
  * No more free pages: flush, and close the round with STOP.  BH-6
  * Returns 0 (also when no round is open), -ENOTCONN, -EPROTO, -EAGAIN (no room for
- * START yet: step and reclaim, and if that gives nothing wait for an interrupt; then
- * end again), or the bus's error.
+ * START yet: step, reclaim and end again, and if that is -EAGAIN wait for an interrupt),
+ * or the bus's error.
  */
 int fph_guest_end(struct fph_guest *guest);
 

@@ -211,3 +211,89 @@ Test(wakeup, every_wish_for_statistics_is_told_of_by_event)
 		}
 	}
 }
+
+/* ------------------------------------------------------------ a guest that waits */
+
+#define HINT_RING (&r.dev.vq[RIG_HINT_QUEUE])
+
+/* The bits are taken once; so what they tell of must be looked at behind that.  M-8, PC-6 */
+static int use_meanwhile(struct raw_device *d, const char *verb)
+{
+	if (strcmp(verb, "take_irq"))
+		return 0;
+	d->before = NULL;
+	rig_guest_use(&r, 0);
+	return 0;
+}
+
+Test(wakeup, an_interrupt_in_the_midst_of_a_step_is_not_lost)
+{
+	rig_guest_up(&r);
+	cr_assert(rig_guest_show(&r, 7) & FPH_GUEST_FEED);
+	cr_assert_eq(rig_guest_hint(&r, 0, 4), 4);
+	cr_assert_eq(fph_guest_end(&r.l.guest), 0);
+	r.dev.before = use_meanwhile;
+	cr_expect(loop_step(&r.l) & FPH_GUEST_RECLAIM);
+	cr_expect_eq(r.dev.irq, 0, "nothing is left that would be told of again");
+}
+
+static void small_ring(void)
+{
+	rig_guest_options(&r);
+	r.l.guest_opts.ring_size = 4;
+	rig_guest(&r);
+	cr_assert_eq(fph_guest_attach(&r.l.guest), 0);
+	cr_assert(rig_guest_show(&r, 7) & FPH_GUEST_FEED);
+	cr_assert_eq(rig_guest_hint(&r, 0, 3), 2, "START, two hints, and room for STOP");
+	cr_assert_eq(fph_guest_flush(&r.l.guest), 0);
+}
+
+/* START comes back first and alone, as QEMU does it: no reason to hint, nor to end. */
+static void expect_patience(void)
+{
+	struct fph_range out[4];
+
+	cr_assert_eq(rig_guest_use(&r, 1), 1);
+	cr_expect_eq(loop_step(&r.l), FPH_GUEST_FEED);
+	cr_assert_eq(fph_guest_reclaim(&r.l.guest, out, 4), 0, "so the caller waits");
+	cr_expect_eq(raw_read_avail_flags(HINT_RING), 0, "and nobody would tell it");
+	cr_assert_eq(rig_guest_use(&r, 1), 1);
+	cr_expect(loop_step(&r.l) & FPH_GUEST_RECLAIM);
+}
+
+Test(wakeup, who_found_the_ring_full_is_told_when_a_range_comes_back)
+{
+	small_ring();
+	expect_patience();
+}
+
+Test(wakeup, who_found_no_room_to_end_is_told_when_a_range_comes_back)
+{
+	small_ring();
+	cr_assert(rig_guest_show(&r, 8) & FPH_GUEST_FEED);
+	cr_assert_eq(fph_guest_end(&r.l.guest), -EAGAIN);
+	expect_patience();
+}
+
+static int lose_bell(struct raw_device *d, const char *verb)
+{
+	if (strcmp(verb, "notify"))
+		return 0;
+	d->before = NULL;
+	return -EIO;
+}
+
+/* What was hinted since is not shown by that: it may not be flushed for a while. */
+Test(wakeup, a_doorbell_that_failed_is_rung_again_and_shows_nothing_else)
+{
+	rig_guest_up(&r);
+	cr_assert(rig_guest_show(&r, 7) & FPH_GUEST_FEED);
+	cr_assert_eq(rig_guest_hint(&r, 0, 1), 1);
+	r.dev.before = lose_bell;
+	cr_assert_eq(fph_guest_flush(&r.l.guest), -EIO);
+	cr_assert_eq(rig_guest_hint(&r, 1, 1), 1);
+	r.dev.kicks[RIG_HINT_QUEUE] = 0;
+	cr_expect_eq(loop_step(&r.l), FPH_GUEST_FEED);
+	cr_expect_eq(r.dev.kicks[RIG_HINT_QUEUE], 1);
+	cr_expect_eq(raw_read_avail_idx(HINT_RING), 2, "START and the first hint");
+}
