@@ -197,10 +197,21 @@ void fph_balloon_serve(struct device *d, enum fph_queue queue)
 		if (n < 0)
 			return;
 	}
-	if (n > 0)
+	if (n > 0) {
 		d->unserved |= bit;
+		if (d->hints) /* nobody else will have the owner poll */
+			d->hints(d->ctx);
+	}
 	if (queue != FPH_QUEUE_STATS)
 		fph_device_return(d, queue, false);
+}
+
+void fph_device_look(struct device *d)
+{
+	for (unsigned q = 0; q < FPH_QUEUE_COUNT && device_runs(d); q++)
+		if (q != FPH_QUEUE_HINT && d->vq[q].size)
+			fph_balloon_serve(d, (enum fph_queue)q);
+	fph_device_resume(d);
 }
 
 void fph_balloon_serve_rest(struct device *d)

@@ -115,7 +115,7 @@ static void resume(struct device *d)
 		fph_device_config_changed(d); /* S-5 */
 	fph_device_step(d, FPH_DEVICE_EV_RESUME);
 	fph_device_show_pages(d);
-	fph_device_resume(d);
+	fph_device_look(d);
 }
 
 /* S-1, S-4: SUSPEND means something once initialization is complete. */
@@ -183,6 +183,8 @@ static int bus_set_status(void *ctx, uint8_t status)
 			fph_device_config_changed(d);
 		else if (d->accepted & FPH_F_FREE_PAGE_HINT)
 			fph_device_step(d, FPH_DEVICE_EV_READY);
+		/* Linux rings for its first statistics before DRIVER_OK (G-4), and never again. */
+		fph_device_look(d);
 	}
 	return rc;
 }

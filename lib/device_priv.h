@@ -110,6 +110,8 @@ void fph_device_let_go(struct device *d);
  * the `hints` hook if something waits.  Returns 0 or -EPROTO.
  */
 int fph_device_resume(struct device *d);
+/* Look at all queues: what was put there while nobody was to look is not told of again. */
+void fph_device_look(struct device *d);
 /* Complete a reset, or a suspension. */
 void fph_device_reset(struct device *d);
 void fph_device_suspend(struct device *d);

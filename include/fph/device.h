@@ -74,7 +74,10 @@ struct fph_device_opts {
 	/* Interrupt bits became pending: take them by the bus verb take_irq. */
 	void (*interrupt)(void *ctx);
 
-	/* Buffers became available on free_page_vq: call fph_device_poll() soon. */
+	/*
+	 * Buffers became available on free_page_vq, or another queue holds more than is
+	 * served at once: call fph_device_poll() soon.
+	 */
 	void (*hints)(void *ctx);
 
 	/*

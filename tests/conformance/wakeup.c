@@ -297,3 +297,86 @@ Test(wakeup, a_doorbell_that_failed_is_rung_again_and_shows_nothing_else)
 	cr_expect_eq(r.dev.kicks[RIG_HINT_QUEUE], 1);
 	cr_expect_eq(raw_read_avail_idx(HINT_RING), 2, "START and the first hint");
 }
+
+/* ------------------------------------------------------------ a device that was not told */
+
+#define ALL_OK 0xf
+
+/* A buffer in each queue. */
+static void put_everywhere(bool kick)
+{
+	const uint32_t word[3] = { 0x300 };
+
+	for (unsigned q = 0; q < 4; q++) {
+		raw_lay_out(&r.d, (enum fph_queue)q, (uint16_t)q, 16);
+		cr_assert_eq(raw_enable(&r.d, (enum fph_queue)q), 0);
+		raw_desc(&r.d.vq[q], 0, raw_message(&r.d, (enum fph_queue)q, 0, word, 10),
+			 q == FPH_QUEUE_STATS ? 10 : 4, 0, 0);
+		raw_push(&r.d.vq[q], 0);
+		raw_publish(&r.d.vq[q]);
+		if (kick)
+			cr_assert_eq(raw_kick(&r.d, (enum fph_queue)q), 0);
+	}
+}
+
+static void expect_seen(void)
+{
+	cr_expect_eq(r.l.page_calls, 2);
+	cr_expect_eq(r.l.stat_calls, 1);
+	cr_expect_eq(r.l.doorbells, 1);
+	cr_expect_eq(fph_device_ask_stats(&r.l.dev), 0);
+}
+
+/* G-4; Linux announces its first statistics before DRIVER_OK, and never again.  BS-2 */
+Test(wakeup, what_is_there_at_driver_ok_is_looked_at)
+{
+	rig_options(&r);
+	rig_device(&r);
+	cr_assert_eq(raw_negotiate(&r.d, RAW_FEATURES), 0);
+	put_everywhere(true);
+	cr_assert_eq(r.l.page_calls + r.l.stat_calls + r.l.doorbells, 0);
+	cr_assert_eq(raw_driver_ok(&r.d), 0);
+	expect_seen();
+}
+
+/* S-3; a doorbell may be overtaken by the driver's wish that the device sleep. */
+Test(wakeup, what_is_there_at_resume_is_looked_at)
+{
+	rig_options(&r);
+	r.l.dev_opts.offer = FPH_F_SUSPEND;
+	rig_device(&r);
+	cr_assert_eq(raw_negotiate(&r.d, RAW_FEATURES | FPH_F_SUSPEND), 0);
+	cr_assert_eq(raw_driver_ok(&r.d), 0);
+	put_everywhere(false);
+	cr_assert_eq(raw_set_status(&r.d, ALL_OK | FPH_STATUS_SUSPEND), 0);
+	for (unsigned q = 0; q < 4; q++)
+		cr_assert_eq(raw_kick(&r.d, (enum fph_queue)q), 0);
+	cr_assert_eq(r.l.page_calls + r.l.stat_calls + r.l.doorbells, 0, "it sleeps");
+	cr_assert_eq(raw_set_status(&r.d, ALL_OK), 0);
+	expect_seen();
+}
+
+/* Tables make an honest ring longer than what is served at once.  V-10 */
+Test(wakeup, what_is_left_of_a_long_queue_is_told_to_the_owner)
+{
+	struct raw_vq *vq;
+	uint64_t table = RAW_MESSAGE_AT(FPH_QUEUE_INFLATE);
+
+	rig_up(&r, FPH_F_INDIRECT_DESC);
+	vq = &r.d.vq[FPH_QUEUE_INFLATE];
+	for (unsigned i = 0; i < RAW_RING_SIZE; i++) {
+		ram_st64(&r.l.ram, table + 16 * i, table + 0x1000);
+		ram_st32(&r.l.ram, table + 16 * i + 8, 4);
+		ram_st16(&r.l.ram, table + 16 * i + 12, i + 1 < RAW_RING_SIZE ? RAW_NEXT : 0);
+		ram_st16(&r.l.ram, table + 16 * i + 14, (uint16_t)(i + 1));
+		raw_desc(vq, (uint16_t)i, table, 16 * RAW_RING_SIZE, RAW_INDIRECT, 0);
+		raw_push(vq, (uint16_t)i);
+	}
+	raw_publish(vq);
+	raw_kick(&r.d, FPH_QUEUE_INFLATE);
+	while (r.l.doorbells) {
+		r.l.doorbells = 0;
+		cr_assert_eq(rig_poll(&r), 0);
+	}
+	cr_expect_eq(raw_used_idx(vq), RAW_RING_SIZE, "the driver waits for the rest for ever");
+}
