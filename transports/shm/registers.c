@@ -192,8 +192,12 @@ static int load_write(struct fph_shm_server *s, struct write *w)
 
 static void apply(struct fph_shm_server *s, const struct write *w)
 {
-	/* The embedder acts on hints outside of the loop, so the batch in hand is done with. */
-	if ((w->offset == FPH_MMIO_QUEUE_READY && !w->value) || w->offset == FPH_MMIO_QUEUE_RESET)
+	/*
+	 * The embedder acts on hints outside of the loop, so the batch in hand is done with.
+	 * What would wait for it would be shown to nobody when it comes: SUSPEND, too.
+	 */
+	if ((w->offset == FPH_MMIO_QUEUE_READY && !w->value) ||
+	    w->offset == FPH_MMIO_QUEUE_RESET || w->offset == FPH_MMIO_STATUS)
 		fph_device_ack(&s->device);
 	fph_mmio_device_write(&s->mmio, w->offset, w->width, w->value);
 	if (w->offset == FPH_MMIO_QUEUE_SEL)
