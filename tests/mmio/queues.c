@@ -210,6 +210,27 @@ Test(mmio_queues, m3_queue_reset_reads_1_until_the_batch_in_hand_is_let_go)
 	cr_expect_eq(wire_read(&w, FPH_MMIO_QUEUE_RESET), 0, "and after enable");
 }
 
+/* S-2, S-4: the device keeps its queue, so the register says so; the memory is in use. */
+Test(mmio_queues, s4_a_queue_of_a_device_that_sleeps_stays_ready)
+{
+	negotiated(FPH_F_SUSPEND | FPH_F_RING_RESET);
+	wire_enable(&w, 3);
+	wire_write(&w, FPH_MMIO_STATUS, 0xf);
+	wire_write(&w, FPH_MMIO_STATUS, 0xf | FPH_STATUS_SUSPEND);
+	wire_write(&w, FPH_MMIO_QUEUE_SEL, 3);
+	wire_write(&w, FPH_MMIO_QUEUE_READY, 0);
+	cr_expect_eq(wire_read(&w, FPH_MMIO_QUEUE_READY), 1);
+	wire_write(&w, FPH_MMIO_QUEUE_RESET, 1);
+	cr_expect_eq(wire_read(&w, FPH_MMIO_QUEUE_RESET), 0);
+	cr_expect_eq(wire_read(&w, FPH_MMIO_QUEUE_READY), 1);
+	wire_write(&w, FPH_MMIO_STATUS, 0xf);
+	cr_expect_eq(wire_read(&w, FPH_MMIO_QUEUE_READY), 1);
+	wire_write(&w, FPH_MMIO_QUEUE_READY, 0);
+	cr_expect_eq(wire_read(&w, FPH_MMIO_QUEUE_READY), 0);
+	cr_expect_eq(wire_enable(&w, 3), 1, "%s",
+		     fph_rule_name(fph_device_fault(&w.l.dev)->rule));
+}
+
 Test(mmio_queues, m3_queue_reset_that_was_not_negotiated_does_nothing)
 {
 	wire_up(&w);

@@ -174,9 +174,13 @@ static bool has_ring_reset(struct fph_regs *regs)
 static void stop(struct fph_regs *regs, struct fph_regs_queue *queue)
 {
 	uint16_t index;
+	int rc;
 
-	if (!queue->stopping ||
-	    BUS(regs, vq_disable, (uint16_t)regs->queue_sel, &index) == -EBUSY)
+	if (!queue->stopping)
+		return;
+	rc = BUS(regs, vq_disable, (uint16_t)regs->queue_sel, &index);
+	queue->stopping = rc == -EBUSY;
+	if (rc < 0) /* a device that sleeps keeps its queues.  S-4 */
 		return;
 	memset(queue, 0, sizeof(*queue));
 	queue->vector = FPH_NO_VECTOR;
