@@ -5,8 +5,7 @@
  * may lie, what the device may write, how much it may do; and at the end, that an
  * honest driver finds a device that works.
  */
-#include "memory.h"
-#include <device_priv.h>
+#include "formats.h"
 #include <errno.h>
 #include <fph/guest.h>
 #include <string.h>
@@ -67,8 +66,10 @@ static void judge_hint(struct fph_range r)
 		if (vq->size == 0)
 			continue;
 		MUST(!overlap(r, vq->place.desc, FPH_DESC_BYTES * vq->size));
-		MUST(!overlap(r, vq->place.driver, FPH_AVAIL_BYTES(vq->size)));
-		MUST(!overlap(r, vq->place.device, FPH_USED_BYTES(vq->size)));
+		MUST(!overlap(r, vq->place.driver,
+			      vq->format.packed ? FPH_EVENT_BYTES : FPH_AVAIL_BYTES(vq->size)));
+		MUST(!overlap(r, vq->place.device,
+			      vq->format.packed ? FPH_EVENT_BYTES : FPH_USED_BYTES(vq->size)));
 	}
 }
 
@@ -90,18 +91,6 @@ static void judge_queue(const struct fph_vq_dev *vq)
 	MUST(!vq->in_chain || vq->follow < (vq->table_len ? vq->table_len : vq->size));
 }
 
-/* The device wrote nothing but used rings: those it had before this step, or has now. */
-static void judge_memory(const struct fph_vq_dev *before)
-{
-	for (unsigned q = 0; q < FPH_QUEUE_COUNT; q++) {
-		if (before[q].size)
-			memory_allow(before[q].place.device, FPH_USED_BYTES(before[q].size));
-		if (d->vq[q].size)
-			memory_allow(d->vq[q].place.device, FPH_USED_BYTES(d->vq[q].size));
-	}
-	memory_check();
-}
-
 static void judge(const struct fph_vq_dev *before)
 {
 	const struct fph_fault *fault = fph_device_fault(&dev);
@@ -109,7 +98,9 @@ static void judge(const struct fph_vq_dev *before)
 
 	for (unsigned q = 0; q < FPH_QUEUE_COUNT; q++)
 		judge_queue(&d->vq[q]);
-	judge_memory(before);
+	/* The device wrote nothing but rings: those it had before this step, or has now. */
+	allow_rings(before);
+	allow_rings(d->vq);
 	MUST(fault->rule < FPH_RULE_COUNT);
 	MUST(!fault->rule || (d->status & FPH_STATUS_NEEDS_RESET));
 	MUST(!fault->rule || (fph_device_round_over(&dev) && command == FPH_COMMAND_STOP));
@@ -138,36 +129,59 @@ static struct fph_vq_place standard(unsigned q, uint16_t n)
 	return (struct fph_vq_place){ at, at + 0x200, at + 0x300, n, 0 };
 }
 
-static void set_desc(unsigned q, uint16_t i, uint64_t gpa, uint32_t len, uint32_t rest)
+static bool is_packed(void)
 {
-	uint64_t at = queues[q].place.desc + 16u * i;
+	return d->accepted & FPH_F_RING_PACKED;
+}
 
+static uint16_t slot_of(unsigned q)
+{
+	uint16_t size = queues[q].place.size;
+
+	return (uint16_t)(size ? queues[q].pushed % size : 0);
+}
+
+/* Of a split ring, or of a table: rest is flags and next. */
+static void store_desc(uint64_t at, uint64_t gpa, uint32_t len, uint32_t rest)
+{
 	memory_store64(at, gpa);
 	memory_store64(at + 8, len | (uint64_t)rest << 32);
 }
 
 static void publish(unsigned q)
 {
-	memory_store16(queues[q].place.driver + 2, queues[q].pushed);
+	if (!is_packed())
+		memory_store16(queues[q].place.driver + 2, queues[q].pushed);
 }
 
-static void push(unsigned q, uint16_t head)
+/*
+ * The next descriptor of a ring.  Split: its own number, with what follows, and it is a head
+ * if `first`.  Packed: available at once, with the id of its slot.
+ */
+static void put(unsigned q, bool first, uint16_t i, uint64_t gpa, uint32_t len, uint32_t rest)
 {
 	const struct fph_vq_place *p = &queues[q].place;
-	uint16_t slot = (uint16_t)(p->size ? queues[q].pushed % p->size : 0);
+	uint16_t slot = slot_of(q);
 
-	memory_store16(p->driver + 4 + 2u * slot, head);
-	queues[q].pushed++;
+	if (is_packed()) {
+		bool wrap = !(p->size && queues[q].pushed / p->size % 2);
+		uint32_t flags = (rest & 0xffff) | (wrap ? FPH_DESC_AVAIL : FPH_DESC_USED);
+
+		store_desc(p->desc + 16u * slot, gpa, len, slot | flags << 16);
+		queues[q].pushed++;
+		return;
+	}
+	store_desc(p->desc + 16u * i, gpa, len, rest);
+	if (first) {
+		memory_store16(p->driver + 4 + 2u * slot, i);
+		queues[q].pushed++;
+	}
 }
 
 /* One buffer of one descriptor, made available. */
 static void offer(unsigned q, uint64_t gpa, uint32_t len, uint32_t flags)
 {
-	uint16_t size = queues[q].place.size;
-	uint16_t i = (uint16_t)(size ? queues[q].pushed % size : 0);
-
-	set_desc(q, i, gpa, len, flags);
-	push(q, i);
+	put(q, true, slot_of(q), gpa, len, flags);
 	publish(q);
 }
 
@@ -179,7 +193,8 @@ static void enable(unsigned q, struct fph_vq_place place)
 	MUST(rc == 0 || rc == -EPROTO);
 	if (rc == 0) {
 		queues[q].place = place;
-		queues[q].pushed = place.index;
+		/* A packed ring begins in its first turn, or where the index says. */
+		queues[q].pushed = is_packed() ? 0 : place.index;
 	} else {
 		MUST(d->vq[q].size == size);
 	}
@@ -195,7 +210,7 @@ static void bring_up(uint8_t less)
 	for (unsigned i = 0; i < 2; i++)
 		bus.ops->set_status(bus.ctx, bits[i]);
 	MUST(bus.ops->features(bus.ctx, &offered) == 0);
-	bus.ops->accept(bus.ctx, offered & ~(uint64_t)(less & 0x3f));
+	bus.ops->accept(bus.ctx, offered & ~(uint64_t)(less & 0x1f));
 	bus.ops->set_status(bus.ctx, bits[2]);
 	for (unsigned q = 0; q < FPH_QUEUE_COUNT; q++) {
 		uint16_t max = 0;
@@ -259,6 +274,14 @@ static void command(uint8_t what)
 	offer(hint_queue(), at, what & 8 ? next8(&in) : 4, 0);
 }
 
+/* Mostly short: a long list of page numbers takes its time, and shows nothing that a short one does not. */
+static uint32_t buffer_len(void)
+{
+	uint16_t len = next16(&in);
+
+	return len & 0xf000 ? len & 0xffu : len;
+}
+
 static void hint(void)
 {
 	uint64_t gpa = memory_address(&in);
@@ -271,8 +294,7 @@ static void hint(void)
 static void chain(void)
 {
 	unsigned q = next8(&in) % FPH_QUEUE_COUNT, n = 1 + next8(&in) % 4;
-	uint16_t size = queues[q].place.size;
-	uint16_t first = (uint16_t)(size ? queues[q].pushed % size : 0);
+	uint16_t size = queues[q].place.size, first = slot_of(q);
 
 	for (unsigned i = 0; i < n; i++) {
 		uint8_t how = next8(&in);
@@ -281,11 +303,33 @@ static void chain(void)
 
 		if (how & 0x80)
 			follow = next16(&in);
-		set_desc(q, (uint16_t)(first + i), memory_address(&in), next16(&in),
-			 flags | follow << 16);
+		put(q, i == 0, (uint16_t)(first + i), memory_address(&in), buffer_len(),
+		    flags | follow << 16);
 	}
-	push(q, first);
 	publish(q);
+}
+
+/* A table of up to four hints, or of what the input says. */
+static void table(void)
+{
+	uint8_t how = next8(&in);
+	unsigned q = how & 0x80 ? how % FPH_QUEUE_COUNT : hint_queue(), n = 1 + (how >> 3) % 4;
+	uint64_t at = LOW_GPA + 0x2000 + 64u * slot_of(q);
+
+	for (unsigned i = 0; i < n; i++) {
+		uint8_t odd = next8(&in);
+		uint32_t flags = FPH_DESC_WRITE | (!is_packed() && i + 1 < n ? FPH_DESC_NEXT : 0u);
+		uint32_t follow = i + 1;
+
+		if (odd & 0x80) {
+			flags = odd & 7;
+			follow = odd >> 3 & 7;
+		}
+		store_desc(at + 16u * i, memory_address(&in), odd & 0x40 ? next16(&in) : 0x1000,
+			   is_packed() ? flags << 16 : flags | follow << 16);
+	}
+	offer(q, how & 0x40 ? memory_address(&in) : at, how & 4 ? next8(&in) : 16u * n,
+	      FPH_DESC_INDIRECT);
 }
 
 /* ------------------------------------------------------------ the embedder */
@@ -385,6 +429,7 @@ static void set_mem(void)
 static void begin_round(void)
 {
 	if (!device_runs(d) || !d->vq[FPH_QUEUE_HINT].size) {
+		memory_check();
 		fph_device_ack(&dev);
 		fph_device_set_mem(&dev, memory_map(0));
 		memory_reset();
@@ -405,7 +450,7 @@ static void step(uint8_t op)
 	uint8_t status;
 	unsigned q;
 
-	switch (op % 30) {
+	switch (op % 32) {
 	case 0:
 		bring_up(next8(&in));
 		break;
@@ -475,6 +520,13 @@ static void step(uint8_t op)
 		fph_device_ask_stats(&dev);
 		fph_device_set_num_pages(&dev, next8(&in));
 		break;
+	case 26:
+	case 27:
+		table();
+		break;
+	case 28:
+		bus.ops->notify_data(bus.ctx, next8(&in) % 8, next16(&in));
+		break;
 	case 25:
 		MUST(bus.ops->status(bus.ctx, &status) == 0);
 		break;
@@ -487,10 +539,11 @@ static void step(uint8_t op)
 static bool make_device(void)
 {
 	struct fph_device_opts opts = FPH_DEVICE_OPTS_INIT;
-	uint8_t how = next8(&in), bits = next8(&in);
+	uint8_t how = next8(&in), bits = next8(&in), format = next8(&in);
 
 	opts.mem = memory_map(0);
-	opts.offer = bits & (FPH_F_MUST_TELL_HOST | FPH_F_DEFLATE_ON_OOM | FPH_F_PAGE_POISON |
+	opts.offer = formats_of(format);
+	opts.offer |= bits & (FPH_F_MUST_TELL_HOST | FPH_F_DEFLATE_ON_OOM | FPH_F_PAGE_POISON |
 			     FPH_F_PAGE_REPORTING);
 	opts.withhold = bits & 0x40 ? FPH_F_STATS_VQ : 0;
 	opts.layout = (enum fph_vq_layout)(how % 3);
@@ -581,7 +634,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		hooks = 0;
 		step(next8(&in));
 		judge(before);
+		if (i % CHECK_EVERY == CHECK_EVERY - 1)
+			memory_check();
 	}
+	memory_check();
 	recover();
 	return 0;
 }

@@ -5,7 +5,7 @@
  * each step: what the guest wrote, which ranges come back and why, how often it called
  * the bus; and at the end, that it works with an honest device.
  */
-#include "ops.h"
+#include "formats.h"
 #include <errno.h>
 #include <fph/device.h>
 #include <guest_priv.h>
@@ -42,6 +42,7 @@ static struct {
 	bool honest; /* all goes to `real` */
 	struct fph_device real;
 	uint64_t offered;
+	uint64_t formats; /* of the ring, offered as long as nothing else is said */
 	uint32_t command;
 	uint32_t irq;
 	uint16_t max;
@@ -54,7 +55,9 @@ static struct {
 	struct fph_vq_place place; /* of the hint queue; size 0: none */
 	uint16_t popped, used;
 	unsigned char ring[6 + 8 * SIZE]; /* what the used ring must hold */
+	bool packed;
 	bool appeared[SIZE];		  /* ids seen in it since the step began */
+	bool any;			  /* one of them */
 	unsigned calls;
 } dev;
 
@@ -63,16 +66,27 @@ static unsigned char *at(uint64_t gpa)
 	return memory.block + (gpa - RING_GPA);
 }
 
+/* The part of the ring that the guest must not write. */
+static uint32_t device_bytes(void)
+{
+	if (dev.place.size == 0)
+		return 0;
+	return dev.packed ? FPH_EVENT_BYTES : FPH_USED_BYTES(dev.place.size);
+}
+
 static void look_at_used(void)
 {
 	for (unsigned i = 0; i < dev.place.size; i++) {
-		const unsigned char *e = at(dev.place.device) + 4 + 8 * i;
+		const unsigned char *e = dev.packed ? at(dev.place.desc) + 16 * i + 12 :
+						      at(dev.place.device) + 4 + 8 * i;
+		/* Used if both bits are alike, else available. */
+		bool used = dev.packed ? !((e[2] ^ e[3]) & 0x80) : !e[2] && !e[3];
 
-		if (e[0] < SIZE && !e[1] && !e[2] && !e[3])
-			dev.appeared[e[0]] = true;
+		if (e[0] < SIZE && !e[1] && used)
+			dev.appeared[e[0]] = dev.any = true;
 	}
 	if (dev.place.size)
-		memcpy(dev.ring, at(dev.place.device), 6u + 8u * dev.place.size);
+		memcpy(dev.ring, at(dev.place.device), device_bytes());
 }
 
 /* Bytes anywhere in the block, the device's own ring preferred. */
@@ -99,6 +113,23 @@ static void st16(uint64_t gpa, uint16_t v)
 	at(gpa)[1] = (unsigned char)(v >> 8);
 }
 
+static void use_packed(uint8_t how)
+{
+	uint64_t at = dev.place.desc + 16u * (dev.used % dev.place.size);
+	bool wrap = dev.used / dev.place.size % 2 == 0;
+
+	if (how & 0x80)
+		st16(at + 12, next16(&in));
+	if (how & 0x40)
+		st16(at + 8, next16(&in));
+	st16(at + 14, wrap != (how % 8 == 7) ? FPH_DESC_AVAIL | FPH_DESC_USED : 0);
+	/* A chain of several descriptors is one used entry. */
+	dev.used = (uint16_t)(dev.used + (how & 0x20 ? 1 + how % 4 : 1));
+	if (how & 0x10)
+		dev.irq |= FPH_IRQ_QUEUE;
+	look_at_used();
+}
+
 /* Return a buffer: the next one, or whichever id the input names. */
 static void use(void)
 {
@@ -109,6 +140,10 @@ static void use(void)
 	if (dev.place.size == 0)
 		return;
 	mask = (uint16_t)(dev.place.size - 1);
+	if (dev.packed) {
+		use_packed(how);
+		return;
+	}
 	entry = dev.place.device + 4 + 8u * (dev.used & mask);
 	id = ld16(dev.place.driver + 4 + 2u * (dev.popped++ & mask));
 	if (how & 0x80)
@@ -215,11 +250,13 @@ static int bus_vq_enable(void *ctx, uint16_t queue, const struct fph_vq_place *p
 	(void)ctx;
 	REAL(vq_enable, queue, place);
 	MUST(place->size > 0 && place->size <= SIZE && (place->size & (place->size - 1)) == 0);
-	MUST(!(place->desc & 15) && !(place->driver & 1) && !(place->device & 3)); /* V-1 */
+	MUST(!(place->desc & 15) && !(place->driver & 1) && !(place->device & 3)); /* V-1, P-1 */
 	MUST(place->desc >= RING_GPA);
-	MUST(place->device + 6 + 8u * place->size <= RING_GPA + BLOCK);
+	MUST(place->device + (g->vq.format.packed ? FPH_EVENT_BYTES : FPH_USED_BYTES(place->size)) <=
+	     RING_GPA + BLOCK);
 	if (g->vq.size && place->desc == g->vq.place.desc) {
 		dev.place = *place;
+		dev.packed = g->vq.format.packed;
 		dev.popped = dev.used = 0;
 		look_at_used();
 	}
@@ -230,6 +267,15 @@ static int bus_notify(void *ctx, uint16_t queue)
 {
 	(void)ctx;
 	REAL(notify, queue);
+	MUST((dev.status & FPH_STATUS_DRIVER_OK) || dev.unsure); /* G-15 */
+	return verb();
+}
+
+static int bus_notify_data(void *ctx, uint16_t queue, uint16_t next)
+{
+	(void)ctx;
+	REAL(notify_data, queue, next);
+	MUST(g->accepted & FPH_F_NOTIFICATION_DATA); /* N-1 */
 	MUST((dev.status & FPH_STATUS_DRIVER_OK) || dev.unsure); /* G-15 */
 	return verb();
 }
@@ -255,6 +301,7 @@ static const struct fph_bus_ops bus_ops = {
 	.vq_enable = bus_vq_enable,
 	.notify = bus_notify,
 	.take_irq = bus_take_irq,
+	.notify_data = bus_notify_data,
 };
 
 /* ------------------------------------------------------------ oracles */
@@ -265,13 +312,13 @@ static void judge_memory(void)
 		MUST(memory.before[i] == 0x5a && memory.after[i] == 0x5a && memory.last[i] == 0x5a);
 	/* The used ring is the device's. */
 	if (dev.place.size && !dev.honest)
-		MUST(memcmp(dev.ring, at(dev.place.device), 6u + 8u * dev.place.size) == 0);
+		MUST(memcmp(dev.ring, at(dev.place.device), device_bytes()) == 0);
 }
 
 /* Every slot is in one place, and the counters say how many are where. */
 static void judge_slots(void)
 {
-	unsigned unused = 0, shown = 0, queued = 0, returned = 0;
+	unsigned unused = 0, out = 0, shown = 0 /* chains */, queued = 0, returned = 0;
 	uint64_t held = 0;
 	uint16_t slot = g->returned.first;
 
@@ -283,7 +330,8 @@ static void judge_slots(void)
 		const struct fph_guest_slot *s = &memory.slots[i];
 
 		unused += s->state == FPH_SLOT_FREE;
-		shown += (s->state & FPH_SLOT_SHOWN) != 0;
+		out += (s->state & FPH_SLOT_SHOWN) != 0;
+		shown += (s->state & FPH_SLOT_SHOWN) && s->state >= FPH_SLOT_COUNT;
 		queued += ((s->state & FPH_SLOT_KIND) == FPH_SLOT_HINT ||
 			   (s->state & FPH_SLOT_KIND) == FPH_SLOT_MESSAGE) &&
 			  !(s->state & FPH_SLOT_SHOWN);
@@ -291,7 +339,7 @@ static void judge_slots(void)
 		if (s->state == FPH_SLOT_RETURNED || (s->state & FPH_SLOT_KIND) == FPH_SLOT_HINT)
 			held += s->len;
 	}
-	MUST(unused + shown + queued + returned == g->vq.size);
+	MUST(unused + out + queued + returned == g->vq.size);
 	MUST(held == g->held);
 	for (unsigned i = 0; i < returned; i++, slot = memory.slots[slot].next)
 		MUST(slot < SIZE && memory.slots[slot].state == FPH_SLOT_RETURNED);
@@ -300,16 +348,28 @@ static void judge_slots(void)
 		return;
 	MUST(unused == g->vq.free_count);
 	MUST(shown == g->vq.chains);
-	MUST(queued == (uint16_t)(g->vq.queued - g->vq.published));
+	MUST(g->vq.batch > 1 || queued == (uint16_t)(g->vq.queued - g->vq.published));
 }
 
-/* A slot whose buffer the device had comes back because its id stood in the used ring. */
+/* The first slot of the chain that slot i is part of. */
+static unsigned head_of(const struct fph_guest_slot *slots, unsigned i)
+{
+	for (unsigned n = 0; slots[i].state < FPH_SLOT_COUNT && n < g->vq.size; n++)
+		i = (i - 1u) & (g->vq.size - 1u);
+	return i;
+}
+
+/*
+ * A slot whose buffer the device had comes back because its chain's id stood in the used
+ * ring; in order, an id stands for all before it.
+ */
 static void judge_returned(const struct fph_guest_slot *before)
 {
-	for (unsigned i = 0; g->placed && i < SIZE; i++)
-		if ((before[i].state & ~FPH_SLOT_COUNT) == (FPH_SLOT_HINT | FPH_SLOT_SHOWN) &&
+	for (unsigned i = 0; g->placed && i < g->vq.size; i++)
+		if ((before[i].state & (FPH_SLOT_KIND | FPH_SLOT_SHOWN)) ==
+			    (FPH_SLOT_HINT | FPH_SLOT_SHOWN) &&
 		    memory.slots[i].state != before[i].state)
-			MUST(dev.appeared[i]);
+			MUST(g->vq.format.in_order ? dev.any : dev.appeared[head_of(before, i)]);
 }
 
 /* The first fault stays, and nothing goes on, until reset. */
@@ -449,7 +509,8 @@ static void device(uint8_t op)
 	default:
 		dev.max = v & 0x80 ? next16(&in) : v % 32;
 		dev.offered = v & 0x40 ? next64(&in) :
-					 FPH_F_VERSION_1 | FPH_F_FREE_PAGE_HINT | (v & 0x3f);
+					 dev.formats | FPH_F_VERSION_1 | FPH_F_FREE_PAGE_HINT |
+						 (v & 0x3f);
 		break;
 	}
 }
@@ -462,9 +523,10 @@ static void run(uint8_t op)
 
 	memcpy(before, memory.slots, sizeof(before));
 	memset(dev.appeared, 0, sizeof(dev.appeared));
+	dev.any = false;
 	look_at_used();
 	dev.calls = 0;
-	op %= 18;
+	op %= 20;
 	switch (op) {
 	case 0:
 		rc = attach();
@@ -494,6 +556,14 @@ static void run(uint8_t op)
 		rc = fph_guest_flush(&guest);
 		op = 4;
 		break;
+	case 18:
+		rc = fph_guest_suspend(&guest);
+		op = 4;
+		break;
+	case 19:
+		rc = fph_guest_resume(&guest);
+		op = 4;
+		break;
 	default:
 		device(op);
 		break;
@@ -518,6 +588,7 @@ static void recover(void)
 	struct fph_range r[2] = { { PAGES_GPA, 4096 }, { PAGES_GPA + 8192, 8192 } }, out[4];
 
 	opts.mem = &mem;
+	opts.offer = dev.formats;
 	MUST(fph_device_init(&dev.real, &opts) == 0);
 	dev.honest = true;
 	MUST(reset() == 0);
@@ -545,8 +616,11 @@ static bool make_guest(void)
 {
 	static const struct fph_stat stats[FPH_GUEST_STATS_MAX] = { { 1, 2 }, { 3, 4 } };
 	struct fph_guest_opts opts = FPH_GUEST_OPTS_INIT;
-	uint8_t how = next8(&in);
+	uint8_t how = next8(&in), format = next8(&in);
 
+	dev.formats = formats_of(format & 0x7f);
+	dev.offered |= dev.formats;
+	opts.batch = format & 0x80 ? 1 + (how >> 2) % 4 : 0;
 	opts.bus = (struct fph_bus){ &bus_ops, NULL };
 	opts.ring_size = (uint16_t)(4u << how % 3);
 	opts.ring = (struct fph_region){ RING_GPA, fph_guest_ring_bytes(opts.ring_size),

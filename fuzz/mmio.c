@@ -7,8 +7,7 @@
  * registers that answer anything, against the driver end and a guest; judged: every verb
  * ends after a bounded number of accesses, and every access is one of the documented.
  */
-#include "memory.h"
-#include <device_priv.h>
+#include "formats.h"
 #include <errno.h>
 #include <fph/guest.h>
 #include <fph/mmio.h>
@@ -44,7 +43,8 @@ static void make_device(void)
 	opts.mem = memory_map(0);
 	opts.queue_max = ENTRIES;
 	opts.interrupt = on_interrupt;
-	opts.offer = (bits & 1 ? FPH_F_RING_RESET : 0) | (bits & 2 ? FPH_F_PAGE_POISON : 0) |
+	opts.offer = formats_of(next8(&in)) | (bits & 1 ? FPH_F_RING_RESET : 0) |
+		     (bits & 2 ? FPH_F_PAGE_POISON : 0) |
 		     (bits & 4 ? FPH_F_PAGE_REPORTING : 0);
 	MUST(fph_device_init(&dev, &opts) == 0);
 	mmio.bus = fph_device_bus(&dev);
@@ -195,13 +195,6 @@ static void device_step(uint8_t op)
 	}
 }
 
-static void allow_used(const struct fph_vq_dev *vq)
-{
-	for (unsigned q = 0; q < FPH_QUEUE_COUNT; q++)
-		if (vq[q].size)
-			memory_allow(vq[q].place.device, FPH_USED_BYTES(vq[q].size));
-}
-
 static int to_device_read(void *ctx, uint32_t offset, uint32_t *value)
 {
 	(void)ctx;
@@ -266,10 +259,12 @@ static void hostile_driver(void)
 
 		memcpy(before, d->vq, sizeof(before));
 		device_step(next8(&in));
-		allow_used(before);
-		allow_used(d->vq);
-		memory_check();
+		allow_rings(before);
+		allow_rings(d->vq);
+		if (i % CHECK_EVERY == CHECK_EVERY - 1)
+			memory_check();
 	}
+	memory_check();
 	recover();
 }
 

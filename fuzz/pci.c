@@ -7,8 +7,7 @@
  * driver end finds a working device afterwards.  An odd one: pci_function.c.
  */
 #include "pci.h"
-#include "memory.h"
-#include <device_priv.h>
+#include "formats.h"
 #include <string.h>
 
 #define MSIX 0x98u /* in the device end's space */
@@ -81,7 +80,8 @@ static void make_device(void)
 	opts.mem = memory_map(0);
 	opts.queue_max = ENTRIES;
 	opts.interrupt = on_interrupt;
-	opts.offer = (bits & 1 ? FPH_F_RING_RESET : 0) | (bits & 2 ? FPH_F_PAGE_POISON : 0) |
+	opts.offer = formats_of(next8(&pci_in)) | (bits & 1 ? FPH_F_RING_RESET : 0) |
+		     (bits & 2 ? FPH_F_PAGE_POISON : 0) |
 		     (bits & 4 ? FPH_F_PAGE_REPORTING : 0);
 	MUST(fph_device_init(&dev, &opts) == 0);
 	vectors = bits >> 5;
@@ -307,13 +307,6 @@ static void judge_function(void)
 			       ~own_bits(at)));
 }
 
-static void allow_used(const struct fph_vq_dev *vq)
-{
-	for (unsigned q = 0; q < FPH_QUEUE_COUNT; q++)
-		if (vq[q].size)
-			memory_allow(vq[q].place.device, FPH_USED_BYTES(vq[q].size));
-}
-
 static int to_config_read(void *ctx, uint32_t offset, uint32_t len, uint32_t *value)
 {
 	(void)ctx;
@@ -393,10 +386,12 @@ static void hostile_driver(void)
 		memcpy(before, d->vq, sizeof(before));
 		device_step(next8(&pci_in));
 		judge_function();
-		allow_used(before);
-		allow_used(d->vq);
-		memory_check();
+		allow_rings(before);
+		allow_rings(d->vq);
+		if (i % CHECK_EVERY == CHECK_EVERY - 1)
+			memory_check();
 	}
+	memory_check();
 	recover();
 }
 
