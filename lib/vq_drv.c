@@ -137,6 +137,7 @@ void fph_vq_drv_add(struct fph_vq_drv *vq, uint64_t gpa, uint32_t len, enum fph_
 	vq->open_bytes += len;
 	vq->free_count--;
 	vq->head++;
+	limit_turn(vq);
 	if (state != FPH_SLOT_HINT || vq->batch <= 1)
 		close_chain(vq);
 }

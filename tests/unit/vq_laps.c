@@ -45,22 +45,6 @@ static void show(uint32_t n)
 	fph_vq_drv_publish(&drv);
 }
 
-/* Buffers that nobody shall ever see. */
-static void take_back(uint32_t n)
-{
-	uint16_t slot, count, before = drv.free_count;
-
-	for (uint32_t i = 0; i < n; i++)
-		pages[i] = (struct fph_range){ UINT64_C(1) << 40, PAGE };
-	fph_vq_drv_add_hints(&drv, pages, n);
-	while (fph_vq_drv_withdraw(&drv, &slot, &count))
-		for (; count; count--, slot = (uint16_t)((slot + 1u) % drv.size)) {
-			cr_assert_eq(slots[slot].gpa, UINT64_C(1) << 40, "size %u", drv.size);
-			fph_vq_drv_free(&drv, slot);
-		}
-	cr_assert_eq(drv.free_count, before, "size %u", drv.size);
-}
-
 static void expect(struct fph_range range, uint64_t n)
 {
 	cr_assert_eq(range.gpa, gpa_of(n), "size %u: buffer %llu of %llu is not what was shown",
@@ -110,6 +94,29 @@ static void reap(void)
 	}
 }
 
+/* Buffers that nobody shall ever see, added while others come back. */
+static void take_back(uint32_t n)
+{
+	const uint64_t nowhere = UINT64_C(1) << 40;
+	uint32_t added = 0, removed = 0;
+	uint16_t slot, count;
+
+	for (uint32_t i = 0; i < n; i++)
+		pages[i] = (struct fph_range){ nowhere, PAGE };
+	for (unsigned i = 0; i < 3; i++) {
+		added += fph_vq_drv_add_hints(&drv, pages, 1 + dice(n));
+		take(1 + dice(n));
+		reap();
+	}
+	while (fph_vq_drv_withdraw(&drv, &slot, &count))
+		for (; count; count--, slot = (uint16_t)((slot + 1u) % drv.size), removed++) {
+			cr_assert_eq(slots[slot].gpa, nowhere, "size %u", drv.size);
+			fph_vq_drv_free(&drv, slot);
+		}
+	cr_assert_eq(removed, added, "size %u, batch %u: %u of %u", drv.size, drv.batch, removed,
+		     added);
+}
+
 static void go_round(uint16_t size, struct fph_vq_format format, uint16_t batch, uint64_t buffers)
 {
 	given = taken = back = 0;
@@ -117,7 +124,7 @@ static void go_round(uint16_t size, struct fph_vq_format format, uint16_t batch,
 	cr_assert_eq(fph_vq_dev_enable(&dev, &mem, &drv.place, size, format), FPH_RULE_NONE);
 	while (back < buffers) {
 		if (dice(8) == 0)
-			take_back(1 + dice(size));
+			take_back(dice(2) ? size : 4);
 		/* Now and then up to the last descriptor, and no further. */
 		show(dice(4) ? 1 + dice(dice(4) ? size : 3) : (uint32_t)(size - given % size));
 		take(1 + dice(dice(4) ? size : 3));
