@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "ring.h"
 #include "vfio_user/server.h"
+#include "vq.h"
 #include <criterion/criterion.h>
 #include <criterion/parameterized.h>
 #include <errno.h>
@@ -265,5 +266,123 @@ BOTH(copies, bear_an_end_at_any_message)
 		cr_assert_eq(count_fds(), fds);
 		cr_expect_eq(fph_device_start(p.device), -ENOTCONN);
 	}
+	peer_close(&p);
+}
+
+/* ------------------------------------------------------------ the fence */
+
+#define WORD	    RING_DATA
+#define CONFIG_ID   (0x2000 + FPH_CONFIG_COMMAND_ID) /* in BAR 0 */
+#define HINT_OF(i)  (RING_DATA + 0x100000 + 4096 * (uint64_t)(i))
+
+static void offer_word(struct peer *p, uint16_t i, uint32_t word)
+{
+	ring_put(p, WORD, &word, 4);
+	ring_put_desc(p, HINT, i, (struct ring_desc){ WORD, 4, 0, 0 });
+	ring_avail(p, HINT, i);
+}
+
+static void offer_hint(struct peer *p, uint16_t i)
+{
+	ring_put_desc(p, HINT, i, (struct ring_desc){ HINT_OF(i), 4096, FPH_DESC_WRITE, 0 });
+	ring_avail(p, HINT, i);
+}
+
+/*
+ * S3 and H1: what was made available before the id is not of its round, though it was not
+ * fetched by then, and though its START says the new id when it is.
+ */
+BOTH(copies, of_an_old_round_do_not_count_in_a_new_one)
+{
+	static struct peer p;
+	struct fph_range out[8];
+	uint32_t id;
+
+	peer_start(&p, (unsigned)*kind, NULL, false);
+	ring_up(&p);
+	cr_assert_eq(fph_device_start(p.device), 0);
+	peer_pump(&p);
+	offer_word(&p, 0, fph_device_command_id(p.device));
+	offer_hint(&p, 1);
+	/* No doorbell came yet, so nothing of it is here. */
+	cr_assert_eq(fph_device_stop(p.device), 0);
+	cr_assert_eq(fph_device_start(p.device), 0);
+	peer_pump(&p);
+	id = fph_device_command_id(p.device);
+	cr_assert_eq(peer_read(&p, 0, CONFIG_ID, 4), id);
+	ring_put(&p, WORD, &id, 4);
+	offer_hint(&p, 2);
+	ring_kick(&p, HINT);
+	cr_expect_eq(fph_device_poll(p.device, out, 8), 0, "a hint of the old round counts");
+	peer_pump(&p);
+	cr_expect_eq(ring_used(&p, HINT), 3);
+	/* And then the round goes on as ever. */
+	offer_word(&p, 3, id);
+	offer_hint(&p, 4);
+	ring_kick(&p, HINT);
+	cr_assert_eq(fph_device_poll(p.device, out, 8), 1);
+	cr_expect_eq(out[0].gpa, HINT_OF(4));
+	peer_close(&p);
+}
+
+/* The same with doorbells: the chains are on their way when the id changes. */
+BOTH(copies, on_their_way_are_of_the_old_round)
+{
+	static struct peer p;
+	struct fph_range out[8];
+	uint32_t id;
+
+	for (unsigned at = 0; at < 6; at++) {
+		peer_start(&p, (unsigned)*kind, NULL, false);
+		ring_up(&p);
+		cr_assert_eq(fph_device_start(p.device), 0);
+		peer_pump(&p);
+		offer_word(&p, 0, fph_device_command_id(p.device));
+		offer_hint(&p, 1);
+		p.serves = false;
+		ring_kick(&p, HINT);
+		for (unsigned i = 0; i < at && p.unserved; i++) {
+			p.unserved = 0;
+			peer_answer(&p);
+		}
+		cr_assert_eq(fph_device_start(p.device), 0);
+		id = fph_device_command_id(p.device);
+		/* Not shown before the fence stands; a hostile driver knows it all the same. */
+		ring_put(&p, WORD, &id, 4);
+		p.serves = true;
+		if (p.unserved) {
+			p.unserved = 0;
+			peer_answer(&p);
+		}
+		peer_pump(&p);
+		cr_expect_eq(fph_device_poll(p.device, out, 8), 0, "at message %u", at);
+		cr_assert_eq(peer_read(&p, 0, CONFIG_ID, 4), id);
+		peer_close(&p);
+	}
+}
+
+/* STOP is shown until then, and the interrupt comes after. */
+Test(copies, of_old_rounds_are_counted_before_an_id_is_shown)
+{
+	static struct peer p;
+	uint32_t id;
+
+	start(&p, 0);
+	while (peer_rang(&p, 0) || peer_rang(&p, 1))
+		;
+	p.serves = false;
+	cr_assert_eq(fph_device_start(p.device), 0);
+	id = fph_device_command_id(p.device);
+	cr_expect_eq(peer_read(&p, 0, CONFIG_ID, 4), FPH_COMMAND_STOP);
+	cr_expect(!peer_rang(&p, 0));
+	/* Another round before the answer: that one's fence is due, too. */
+	cr_assert_eq(fph_device_start(p.device), 0);
+	peer_answer(&p);
+	cr_expect_eq(peer_read(&p, 0, CONFIG_ID, 4), FPH_COMMAND_STOP);
+	p.serves = true;
+	peer_answer(&p);
+	peer_pump(&p);
+	cr_expect_eq(peer_read(&p, 0, CONFIG_ID, 4), id + 1);
+	cr_expect(peer_rang(&p, 0));
 	peer_close(&p);
 }

@@ -163,6 +163,7 @@ BOTH_WAYS(places, of_hints_in_hand_delay_the_reset_of_their_queue)
 	peer_start(&p, 0, &o, *shared);
 	ring_up(&p);
 	cr_assert_eq(fph_device_start(p.device), 0);
+	peer_pump(&p);
 	id = fph_device_command_id(p.device);
 	ring_put(&p, RING_DATA, &id, 4);
 	ring_put_desc(&p, HINT, 0, (struct ring_desc){ RING_DATA, 4, FPH_DESC_NEXT, 1 });
@@ -190,6 +191,7 @@ Test(places, of_used_entries_are_no_longer_than_a_ring)
 	peer_start(&p, 0, NULL, false);
 	ring_up(&p);
 	cr_assert_eq(fph_device_start(p.device), 0);
+	peer_pump(&p);
 	id = fph_device_command_id(p.device);
 	ring_put(&p, RING_DATA, &id, 4);
 	for (uint16_t i = 0; i < RING - 1; i++)

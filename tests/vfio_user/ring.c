@@ -111,6 +111,7 @@ unsigned ring_hints_by(struct peer *p, uint64_t id_at, uint64_t gpa, uint32_t le
 	int n, all = 0;
 
 	cr_assert_eq(fph_device_start(p->device), 0);
+	peer_pump(p); /* by messages it is shown a little later */
 	id = fph_device_command_id(p->device);
 	ring_put(p, RAM_GPA + (id_at - RAM_GPA) % RAM_BYTES, &id, 4);
 	ring_put_desc(p, HINT, 0, (struct ring_desc){ id_at, 4, 0, 0 });

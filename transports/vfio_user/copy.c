@@ -157,6 +157,48 @@ static void begin_push(struct fph_vfio_user_server *s, uint16_t queue)
 	push(s, q);
 }
 
+/* ------------------------------------------------------------ the fence */
+
+static const struct vfio_queue *hint_queue(const struct fph_vfio_user_server *s)
+{
+	int queue = fph_device_queue(&s->device, FPH_QUEUE_HINT);
+
+	return queue >= 0 && queue < (int)FPH_QUEUE_COUNT ? &s->queues[queue] : NULL;
+}
+
+bool fph_vfio_copy_unfenced(const struct fph_vfio_user_server *s)
+{
+	uint32_t command = fph_device_command(&s->device);
+	const struct vfio_queue *q = hint_queue(s);
+
+	return s->runs && q && fph_vfio_is_copied(q) && command >= FPH_COMMAND_FIRST &&
+	       command != s->dma.fenced;
+}
+
+/*
+ * The device made stale what is here when its round began.  What the driver has made
+ * available and is not here is as old, whatever its START says by the time that it is
+ * fetched (H1): so ask how much that is, and show the id after that.
+ */
+static void begin_fence(struct fph_vfio_user_server *s)
+{
+	const struct vfio_queue *q = hint_queue(s);
+
+	s->dma.fencing = fph_device_command(&s->device);
+	s->dma.queue = (uint16_t)(q - s->queues);
+	s->dma.step = DMA_FENCE;
+	fph_vfio_dma_begin(s, q->place.driver, s->dma.word, 4, false);
+}
+
+static void take_fence(struct fph_vfio_user_server *s, const struct vfio_queue *q)
+{
+	struct vfio_dma *d = &s->dma;
+
+	d->step = DMA_IDLE;
+	d->fenced = d->fencing;
+	d->old = (uint16_t)((d->word[2] | d->word[3] << 8) - q->fetched);
+}
+
 /* ------------------------------------------------------------ from the driver */
 
 static void notify(struct fph_vfio_user_server *s, uint16_t queue)
@@ -214,17 +256,30 @@ static void take_index(struct fph_vfio_user_server *s, struct vfio_queue *q)
 	}
 }
 
-/* Bytes of a descriptor's buffer that are to be fetched, and where to. */
-static uint32_t wanted(const struct fph_vfio_user_server *s, const struct vfio_queue *q,
-		       uint64_t gpa, uint32_t len, uint32_t *to)
+/*
+ * Have the bytes of a descriptor's buffer here, as many as count.  Returns where they will
+ * be, or gpa: in shared memory, where the device reads lists itself, or nowhere.  Commands
+ * are copied, since they must not change once they are judged to be of a round.
+ */
+static uint64_t bring(struct fph_vfio_user_server *s, const struct vfio_queue *q, uint64_t gpa,
+		      uint32_t len)
 {
-	uint32_t limit = q->hint ? COMMAND_BYTES : LIST_BYTES, left = limit - s->dma.bytes;
+	struct vfio_dma *d = &s->dma;
+	uint32_t limit = q->hint ? COMMAND_BYTES : LIST_BYTES, left = limit - d->bytes;
+	uint32_t at = q->at[PART_BUFFERS] + (q->hint ? COMMAND_SLOT * d->follow : d->bytes);
 	const struct vfio_area *area = fph_vfio_area_at(s, gpa, len);
+	uint32_t n = len < left ? len : left;
 
-	*to = q->at[PART_BUFFERS] + (q->hint ? COMMAND_SLOT * s->dma.follow : s->dma.bytes);
-	if (!area || area->hva)
-		return 0;
-	return len < left ? len : left;
+	if (!area || n == 0 || (area->hva && !q->hint))
+		return gpa;
+	d->bytes += n;
+	if (d->old_chain)
+		memset(q->copy + at, 0, n); /* no START: the device reads STOP */
+	else if (area->hva)
+		fph_ld_bytes(q->copy + at, (unsigned char *)area->hva + (gpa - area->gpa), n);
+	else
+		fph_vfio_dma_begin(s, gpa, q->copy + at, n, false);
+	return VFIO_COPY_GPA(d->queue) + at;
 }
 
 /* The next descriptor of the chain in hand, from the table to the ring. */
@@ -235,15 +290,12 @@ static void copy_desc(struct fph_vfio_user_server *s, struct vfio_queue *q)
 	unsigned char *to = q->copy + q->at[PART_DESC] + 16 * (size_t)d->follow;
 	uint64_t gpa = fph_ld64(from), rest = fph_ld64(from + 8);
 	uint16_t flags = (uint16_t)(rest >> 32);
-	uint32_t len = (uint32_t)rest, here, n = 0;
+	uint32_t len = (uint32_t)rest;
 
 	if (!(flags & FPH_DESC_WRITE) && len)
-		n = wanted(s, q, gpa, len, &here);
-	fph_st64(to, n ? VFIO_COPY_GPA(d->queue) + here : gpa);
+		gpa = bring(s, q, gpa, len);
+	fph_st64(to, gpa);
 	fph_st64(to + 8, rest);
-	if (n)
-		fph_vfio_dma_begin(s, gpa, q->copy + here, n, false);
-	d->bytes += n;
 	d->follow = (uint16_t)(rest >> 48);
 	d->in_chain = flags & FPH_DESC_NEXT;
 }
@@ -263,6 +315,10 @@ static void copy_chains(struct fph_vfio_user_server *s, struct vfio_queue *q)
 			continue;
 		}
 		if (d->moved != q->fetched) {
+			/* A round began while its bytes were on their way. */
+			if (q->hint && fph_vfio_copy_unfenced(s))
+				memset(q->copy + q->at[PART_BUFFERS], 0,
+				       COMMAND_SLOT * q->place.size);
 			publish(q, d->moved);
 			notify(s, d->queue); /* lists have one place for all: it reads now */
 		}
@@ -274,6 +330,8 @@ static void copy_chains(struct fph_vfio_user_server *s, struct vfio_queue *q)
 				     2 * (size_t)(d->moved & (q->place.size - 1)));
 		d->in_chain = true;
 		d->bytes = 0;
+		d->old_chain = q->hint && (d->old || fph_vfio_copy_unfenced(s));
+		d->old = (uint16_t)(d->old - (q->hint && d->old));
 		d->moved++;
 	}
 }
@@ -302,6 +360,10 @@ static bool choose(struct fph_vfio_user_server *s)
 			return true;
 		}
 	}
+	if (fph_vfio_copy_unfenced(s)) {
+		begin_fence(s);
+		return true;
+	}
 	if (s->dma.owed) {
 		s->dma.owed = false;
 		fph_pci_device_interrupt(&s->pci);
@@ -323,6 +385,9 @@ bool fph_vfio_copy_step(struct fph_vfio_user_server *s)
 	switch (s->dma.step) {
 	case DMA_IDLE:
 		return choose(s);
+	case DMA_FENCE:
+		take_fence(s, q);
+		break;
 	case DMA_INDEX:
 		take_index(s, q);
 		break;

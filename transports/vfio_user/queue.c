@@ -93,6 +93,8 @@ static void forget(struct fph_vfio_user_server *s)
 		memset(&s->queues[i], 0, sizeof(s->queues[i]));
 	}
 	s->dma.owed = false;
+	s->dma.fenced = 0;
+	s->dma.old = 0;
 	s->msix_pending = 0;
 	s->is_shared = false;
 	s->nothings = 0;
@@ -178,8 +180,13 @@ static int bus_set_status(void *ctx, uint8_t status)
 static int bus_config(void *ctx, uint32_t offset, void *buf, uint32_t len)
 {
 	struct fph_vfio_user_server *s = ctx;
+	unsigned char *bytes = buf;
+	int rc = INNER(s, config, offset, buf, len);
 
-	return INNER(s, config, offset, buf, len);
+	for (uint32_t i = 0; rc == 0 && i < len && fph_vfio_copy_unfenced(s); i++)
+		if (offset + i - FPH_CONFIG_COMMAND_ID < 4)
+			bytes[i] = 0; /* STOP */
+	return rc;
 }
 
 static int bus_set_config(void *ctx, uint32_t offset, const void *buf, uint32_t len)

@@ -67,7 +67,16 @@ struct vfio_queue {
 	uint16_t pushed;  /* used entries that the driver has */
 };
 
-enum vfio_step { DMA_IDLE, DMA_INDEX, DMA_ENTRIES, DMA_TABLE, DMA_CHAIN, DMA_USED, DMA_USED_INDEX };
+enum vfio_step {
+	DMA_IDLE,
+	DMA_FENCE,
+	DMA_INDEX,
+	DMA_ENTRIES,
+	DMA_TABLE,
+	DMA_CHAIN,
+	DMA_USED,
+	DMA_USED_INDEX,
+};
 
 struct vfio_dma {
 	/* The transfer under way, and the message of it. */
@@ -90,6 +99,15 @@ struct vfio_dma {
 	uint16_t budget; /* of it: descriptors */
 	uint32_t bytes;	 /* of it: what was taken of its buffers */
 	unsigned char word[4];
+
+	/*
+	 * The fence (S3), by messages: what the driver had made available before it could see
+	 * the id of a round is not of that round.
+	 */
+	uint32_t fencing; /* the id whose fence is asked for */
+	uint32_t fenced;  /* the id whose fence stands; until then it is not shown */
+	uint16_t old;	  /* chains before the fence that are not here yet */
+	bool old_chain;	  /* the chain in hand is one of them */
 
 	bool owed;    /* an interrupt, once everything is with the driver */
 	bool pumping; /* no further calls, please */
@@ -228,6 +246,8 @@ struct fph_vq_place fph_vfio_copy_place(uint16_t queue, const struct vfio_queue 
 /* The copy is not in use any more; freed when it is in no map. */
 void fph_vfio_copy_retire(struct fph_vfio_user_server *s, struct vfio_queue *q);
 void fph_vfio_copy_free(struct fph_vfio_user_server *s);
+/* Is an id shown by the device whose fence does not stand yet?  Then the driver sees STOP. */
+bool fph_vfio_copy_unfenced(const struct fph_vfio_user_server *s);
 /*
  * The transfer that was begun is done: go on to the next.  Returns whether there is more
  * to do; then a transfer may be under way.
