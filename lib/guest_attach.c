@@ -59,6 +59,14 @@ static int check_opts(const struct fph_guest_opts *o)
 	return 0;
 }
 
+/* Without these nothing works; set_config and notify_data are asked for where they are used. */
+static bool has_verbs(const struct fph_bus_ops *ops)
+{
+	return ops->size >= offsetof(struct fph_bus_ops, notify_data) && ops->features &&
+	       ops->accept && ops->status && ops->set_status && ops->config && ops->vq_max &&
+	       ops->vq_enable && ops->notify && ops->take_irq;
+}
+
 int fph_guest_init(struct fph_guest *guest, const struct fph_guest_opts *opts)
 {
 	struct fph_guest_opts o;
@@ -67,6 +75,8 @@ int fph_guest_init(struct fph_guest *guest, const struct fph_guest_opts *opts)
 
 	if (rc == 0)
 		rc = check_opts(&o);
+	if (rc == 0 && !has_verbs(o.bus.ops))
+		rc = -EOPNOTSUPP;
 	if (rc < 0)
 		return rc;
 
@@ -329,7 +339,9 @@ static int set_up(struct guest *g, uint8_t *status)
 		rc = place_queues(g, offered, accepted);
 	if (rc == 0 && (accepted & FPH_F_PAGE_POISON)) {
 		fph_st32_bytes(poison, g->poison); /* BP-2 */
-		rc = BUS(g, set_config, FPH_CONFIG_POISON, poison, sizeof(poison));
+		rc = g->bus.ops->set_config ? BUS(g, set_config, FPH_CONFIG_POISON, poison,
+						  sizeof(poison)) :
+					      -EOPNOTSUPP;
 	}
 	if (rc == 0)
 		rc = add_status(g, status, FPH_STATUS_DRIVER_OK);

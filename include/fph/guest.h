@@ -109,7 +109,8 @@ size_t fph_guest_ring_bytes(uint16_t ring_size);
 
 /*
  * Make a guest end in caller memory; there is nothing to free and nothing is
- * sent.  Returns 0, -EINVAL (an option breaks its rule) or -E2BIG.
+ * sent.  Returns 0, -EINVAL (an option breaks its rule), -E2BIG, or -EOPNOTSUPP (the
+ * bus lacks a verb other than set_config, vq_disable and notify_data).
  */
 int fph_guest_init(struct fph_guest *guest, const struct fph_guest_opts *opts);
 

@@ -20,7 +20,8 @@ extern "C" {
  *
  * Every verb returns 0 or a negative errno: -EPROTO if the call breaks the
  * virtio initialization order, -EIO if the wire failed, -EOPNOTSUPP if the
- * verb is absent.  A verb may take one round trip and no longer.  set_status
+ * verb is absent; one that is NULL, or that the size leaves out, is absent too, and
+ * the table stays as it is.  A verb may take one round trip and no longer.  set_status
  * sets the bits that may be set also when it answers -EPROTO for another one.
  */
 struct fph_bus_ops {

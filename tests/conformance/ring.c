@@ -329,21 +329,3 @@ Test(ring, v9_guest_uses_the_length_for_nothing)
 	cr_assert_eq(fph_guest_reclaim(&r.l.guest, back, 2), 1);
 	cr_expect_eq(back[0].len, 0x1000);
 }
-
-/* A bus of an older library: verbs that it does not know answer -EOPNOTSUPP. */
-Test(ring, an_absent_verb_is_not_called)
-{
-	struct fph_bus_ops ops;
-	struct fph_bus bus;
-
-	rig_guest_options(&r);
-	bus = raw_device_bus(&r.dev);
-	ops = *bus.ops;
-	ops.vq_max = NULL;
-	r.l.guest_opts.bus = (struct fph_bus){ &ops, bus.ctx };
-	rig_guest(&r);
-	cr_expect_eq(fph_guest_attach(&r.l.guest), -EOPNOTSUPP);
-	ops = *bus.ops;
-	ops.size = offsetof(struct fph_bus_ops, take_irq);
-	cr_expect_eq(fph_guest_attach(&r.l.guest), -EOPNOTSUPP);
-}
