@@ -211,15 +211,13 @@ uint32_t fph_device_command_id(const struct fph_device *dev)
 
 const char *fph_device_state_name(const struct fph_device *dev)
 {
-	switch (const_device_of(dev)->state) {
-#define NAME(name, what)                                                                           \
-	case FPH_DEVICE_##name:                                                                    \
-		return #name;
+	static const char names[][12] = {
+#define NAME(name, what) #name,
 		FPH_DEVICE_STATES(NAME)
 #undef NAME
-	default:
-		return "?";
-	}
+	};
+
+	return names[const_device_of(dev)->state];
 }
 
 const struct fph_fault *fph_device_fault(const struct fph_device *dev)

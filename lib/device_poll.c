@@ -249,15 +249,15 @@ static void open_window(struct device *d, const struct fph_region *region, uint6
 	d->window.mask = (UINT64_C(1) << d->page_shift) - 1;
 }
 
-/* Take hints in bulk, as long as nothing about them needs a thought. */
+/* Take hints in bulk, as long as nothing about them needs a thought; max is at most INT32_MAX. */
 static size_t take_simple(struct device *d, struct fph_range *out, size_t max)
 {
-	uint32_t most = max < UINT32_MAX ? (uint32_t)max : UINT32_MAX, n;
 	uint64_t bytes = 0;
+	uint32_t n;
 
 	if (d->state != FPH_DEVICE_HINTING || !d->window.len)
 		return 0;
-	n = fph_vq_dev_take(&d->vq[FPH_QUEUE_HINT], &d->window, out, most);
+	n = fph_vq_dev_take(&d->vq[FPH_QUEUE_HINT], &d->window, out, (uint32_t)max);
 	for (uint32_t i = 0; i < n; i++)
 		bytes += out[i].len;
 	d->total.chains += n;

@@ -68,7 +68,7 @@ static inline const struct device *const_device_of(const struct fph_device *dev)
 
 static inline bool device_runs(const struct device *d)
 {
-	return (d->status & FPH_STATUS_DRIVER_OK) && !d->fault.rule && !d->resetting;
+	return (d->status & FPH_STATUS_DRIVER_OK) && !d->fault.rule;
 }
 
 /*

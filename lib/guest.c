@@ -464,15 +464,13 @@ uint32_t fph_guest_command_id(const struct fph_guest *guest)
 
 const char *fph_guest_state_name(const struct fph_guest *guest)
 {
-	switch (const_guest_of(guest)->state) {
-#define NAME(name, what)                                                                           \
-	case FPH_GUEST_STATE_##name:                                                               \
-		return #name;
+	static const char names[][8] = {
+#define NAME(name, what) #name,
 		FPH_GUEST_STATES(NAME)
 #undef NAME
-	default:
-		return "?";
-	}
+	};
+
+	return names[const_guest_of(guest)->state];
 }
 
 const struct fph_fault *fph_guest_fault(const struct fph_guest *guest)

@@ -413,7 +413,7 @@ int fph_guest_serve_stats(struct guest *g)
 	rc = fph_vq_drv_reap(&g->stats_vq, &slot, &count, &fault);
 	if (rc < 0) {
 		fault.queue = g->stats_queue;
-		g->fault = g->fault.rule ? g->fault : fault;
+		g->fault = fault; /* the first: after one nobody comes here */
 		return rc;
 	}
 	if (rc > 0)

@@ -409,3 +409,33 @@ Test(hostile_ring, random_rings_end_in_a_fault_or_in_nothing, .timeout = 30)
 	raw_up(&r.d, RAW_FEATURES | ALL);
 	rig_expect_works_after_reset(&r);
 }
+
+/* A head out of range, behind hints that are taken in bulk; none of them counts. */
+Test(hostile_ring, a_head_out_of_range_among_hints)
+{
+	rig_up(&r, 0);
+	rig_hinting(&r);
+	raw_hint(&r.d, 0, RAM_FAR, 0x1000);
+	cr_assert_eq(rig_poll(&r), 1);
+	raw_hint(&r.d, 1, RAM_FAR + 0x1000, 0x1000);
+	raw_push(r.d.hint, RAW_RING_SIZE);
+	raw_publish(r.d.hint);
+	cr_expect_eq(rig_poll(&r), -EPROTO);
+	rig_expect_fault(&r, FPH_RULE_HEAD_RANGE, FPH_QUEUE_HINT);
+	cr_expect_eq(loop_device_stats(&r.l).hints, 1);
+	rig_expect_works_after_reset(&r);
+}
+
+/* Room for more than there can be is no reason to count wrongly. */
+Test(hostile_ring, room_without_end_is_as_good_as_enough)
+{
+	struct fph_range out[8];
+
+	loop_up(&r.l);
+	loop_round(&r.l);
+	loop_hint(&r.l, 0, 4);
+	cr_expect_eq(fph_device_poll(&r.l.dev, out, SIZE_MAX), 4);
+	cr_expect_eq(fph_device_poll(&r.l.dev, out, SIZE_MAX), 0);
+	cr_assert_geq(loop_step(&r.l), 0);
+	cr_expect_eq(fph_guest_reclaim(&r.l.guest, out, SIZE_MAX), 4);
+}

@@ -291,3 +291,16 @@ Test(statistics, guest_judges_the_statistics_ring_too)
 		cr_expect_eq(fph_guest_attach(&r.l.guest), 0);
 	}
 }
+
+/* V-16: a device that looks by itself is not rung for. */
+Test(statistics, guest_does_not_ring_a_device_that_asked_for_silence)
+{
+	rig_guest_up(&r);
+	cr_assert_eq(r.dev.kicks[2], 1);
+	cr_assert_eq(stats_desc().len, 10); /* used, and not shown yet */
+	ram_st16(&r.l.ram, r.dev.vq[2].place.device, 1);
+	raw_show_used(&r.dev, 2);
+	cr_assert_geq(loop_step(&r.l), 0);
+	cr_expect_eq(raw_read_avail_idx(&r.dev.vq[2]), 2, "a fresh one is there");
+	cr_expect_eq(r.dev.kicks[2], 1);
+}

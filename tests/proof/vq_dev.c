@@ -106,7 +106,7 @@ void proof_split_take(void)
  * bounds: 3 hints a call, ring to 32768
  * sources: lib/vq_dev.c lib/vq_split_dev.c lib/vq_packed_dev.c lib/mem.c
  * unwind: 5
- * mutant: lib/vq_packed_dev.c s/(++pos & ~FPH_WRAP) == size/(++pos \& ~FPH_WRAP) > size/
+ * mutant: lib/vq_packed_dev.c s/pos = fph_pos_add(pos, 1, size);/pos++;/
  */
 void proof_packed_take(void)
 {
@@ -188,9 +188,11 @@ static void prove_look(bool packed)
 /*
  * proof: split_look
  * of: fph_vq_dev_look, fence, doorbell, split ring
- * says: from any state: avail.idx is judged, nothing changes on an error, the fence is no wider
- * than the ring bounds: ring to 32768 sources: lib/vq_dev.c lib/vq_split_dev.c lib/vq_packed_dev.c
- * lib/mem.c unwind: 2 mutant: lib/vq_split_dev.c s/waiting + in_hand > vq->size/waiting > vq->size/
+ * says: from any state: avail.idx is judged, nothing changes on an error, the fence is no wider than the ring
+ * bounds: ring to 32768
+ * sources: lib/vq_dev.c lib/vq_split_dev.c lib/vq_packed_dev.c lib/mem.c
+ * unwind: 2
+ * mutant: lib/vq_split_dev.c s/waiting + in_hand > vq->size/waiting > vq->size/
  */
 void proof_split_look(void)
 {

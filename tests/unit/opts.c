@@ -305,6 +305,8 @@ static struct fph_guest_opts guest_case(unsigned i, const char **what, int *rc)
 		CASE(17, "all flags", o.flags = ~0u);
 		CASE(18, "too many statistics", o.stats = l.stats; o.stat_count = 17);
 		CASE(19, "statistics at NULL", o.stat_count = 1);
+		CASE(31, "chains of 257", o.batch = 257);
+		CASE(32, "a feature that is not to be refused", o.refuse = FPH_F_VERSION_1);
 	default:
 		*rc = 0;
 	}
@@ -319,6 +321,11 @@ static struct fph_guest_opts guest_case(unsigned i, const char **what, int *rc)
 		CASE(26, "both flags", o.flags = FPH_GUEST_EARLY_REUSE | FPH_GUEST_POISON);
 		CASE(27, "sixteen statistics", o.stats = l.stats; o.stat_count = 16);
 		CASE(28, "largest ring", o.ring_size = 32768; o.ring.len = UINT64_C(1) << 30);
+		CASE(29, "chains of 256", o.batch = 256);
+		CASE(30, "nothing but the plain ring",
+		     o.refuse = FPH_F_INDIRECT_DESC | FPH_F_EVENT_IDX | FPH_F_RING_PACKED |
+				FPH_F_IN_ORDER | FPH_F_ORDER_PLATFORM | FPH_F_NOTIFICATION_DATA |
+				FPH_F_SUSPEND);
 	default:
 		break;
 	}
@@ -328,7 +335,7 @@ static struct fph_guest_opts guest_case(unsigned i, const char **what, int *rc)
 
 Test(opts, of_a_guest_are_each_checked)
 {
-	for (unsigned i = 0; i < 29; i++) {
+	for (unsigned i = 0; i < 33; i++) {
 		const char *what = "?";
 		int rc = 1;
 		struct fph_guest_opts o = guest_case(i, &what, &rc);

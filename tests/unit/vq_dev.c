@@ -548,3 +548,21 @@ Test(vq_dev, does_not_move_to_where_it_may_not_stand)
 	cr_expect_eq(fph_vq_dev_move(&vq, &mem), FPH_RULE_RING_GONE);
 	cr_expect_arr_eq(&vq, &was, sizeof(vq), "unchanged");
 }
+
+/* S3: what stands before the fence is not taken in bulk, where nobody asks for its age. */
+Test(vq_dev, nothing_stale_is_taken_in_bulk)
+{
+	const struct fph_vq_window all = { 0, UINT64_MAX, 0xfff };
+	struct fph_range out[2];
+	bool stale;
+
+	offer(0, RAM_FAR, 0x1000, RAW_WRITE);
+	cr_assert_eq(fph_vq_dev_fence(&vq, &fault), 0);
+	offer(1, RAM_FAR + 0x1000, 0x1000, RAW_WRITE);
+	cr_expect_eq(fph_vq_dev_take(&vq, &all, out, 2), 0);
+	cr_assert_eq(next(), 1);
+	stale = buf.stale;
+	cr_expect(stale);
+	cr_expect_eq(fph_vq_dev_take(&vq, &all, out, 2), 1);
+	cr_expect_eq(out[0].gpa, RAM_FAR + 0x1000);
+}

@@ -381,3 +381,40 @@ Test(vq_drv, every_entry_is_used_again_after_it_was_freed)
 	cr_expect_eq(vq.free_count, 0);
 	cr_expect_eq(fph_vq_drv_publish(&vq), 1);
 }
+
+/* ------------------------------------------------------------ chains of several ranges */
+
+static void place_batch(uint16_t batch)
+{
+	fph_vq_drv_place(&vq, slots, ram_at(&ram, RAM_LOW, 0x1000), RAM_LOW, N,
+			 (struct fph_vq_format){ 0 }, batch);
+}
+
+/* V-5: a chain holds no more than 2^32 bytes, however many ranges it may have. */
+Test(vq_drv, a_chain_ends_before_its_length_does_not_fit)
+{
+	place_batch(4);
+	for (unsigned i = 0; i < 3; i++)
+		fph_vq_drv_add(&vq, RAM_FAR + ((uint64_t)i << 31), UINT32_C(0x80000000),
+			       FPH_SLOT_HINT);
+	cr_assert_eq(fph_vq_drv_publish(&vq), 1);
+	cr_expect_eq(raw_read_avail_idx(&dev.vq[0]), 3);
+	for (uint16_t i = 0; i < 3; i++)
+		cr_expect_eq(raw_read_desc(&dev.vq[0], i).flags, RAW_WRITE, "%u", i);
+}
+
+/* BH-1, BH-18: a command is a buffer of its own, and no part of a chain of hints. */
+Test(vq_drv, a_message_ends_the_chain_in_the_making)
+{
+	place_batch(4);
+	hint(RAM_FAR);
+	hint(RAM_FAR + 0x2000);
+	fph_vq_drv_add(&vq, RAM_LOW + 0x800, 4, FPH_SLOT_MESSAGE);
+	hint(RAM_FAR + 0x4000);
+	cr_assert_eq(fph_vq_drv_publish(&vq), 1);
+	cr_expect_eq(raw_read_avail_idx(&dev.vq[0]), 3);
+	cr_expect_eq(raw_read_desc(&dev.vq[0], 0).flags, RAW_WRITE | RAW_NEXT);
+	cr_expect_eq(raw_read_desc(&dev.vq[0], 1).flags, RAW_WRITE);
+	cr_expect_eq(raw_read_desc(&dev.vq[0], 2).flags, 0);
+	cr_expect_eq(raw_read_desc(&dev.vq[0], 3).flags, RAW_WRITE);
+}
