@@ -13,76 +13,14 @@
 #include <unistd.h>
 
 #define OPS_MAX	  48
-#define MESSAGES  4 /* that the server may answer in one turn */
 #define FRAME_MAX 8192u
 
 struct input vfio_in;
-struct fph_loop *vfio_loop;
-unsigned char *vfio_ram;
-int vfio_pool[VFIO_POOL];
 
 static struct fph_vfio_user_server *server;
 static int peer; /* our end */
 
-/* ------------------------------------------------------------ once, and for each input */
-
-void vfio_pair(int ends[2])
-{
-	MUST(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends) == 0);
-}
-
-static void set_up(void)
-{
-	int ends[2];
-
-	if (vfio_loop)
-		return;
-	MUST(fph_loop_open(&vfio_loop, FPH_LOOP_POLL) == 0);
-	vfio_pool[0] = memfd_create("ram", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-	MUST(vfio_pool[0] >= 0 && ftruncate(vfio_pool[0], RAM_LEN) == 0);
-	MUST(fcntl(vfio_pool[0], F_ADD_SEALS, F_SEAL_SHRINK) == 0);
-	vfio_ram = mmap(NULL, RAM_LEN, PROT_READ | PROT_WRITE, MAP_SHARED, vfio_pool[0], 0);
-	MUST(vfio_ram != MAP_FAILED);
-	vfio_pool[1] = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	vfio_pool[2] = eventfd(0, EFD_CLOEXEC);
-	MUST(pipe2(ends, O_CLOEXEC) == 0);
-	vfio_pool[3] = ends[1];
-	vfio_pool[4] = memfd_create("short", MFD_CLOEXEC);
-	MUST(ftruncate(vfio_pool[4], 4096) == 0);
-}
-
-/* The lowest number that is free: another one at the end is a descriptor that was left. */
-static int lowest_free(void)
-{
-	int fd = dup(vfio_pool[0]);
-
-	MUST(fd >= 0);
-	close(fd);
-	return fd;
-}
-
 /* ------------------------------------------------------------ messages */
-
-void vfio_send(int to, const void *bytes, size_t len, const int *fds, unsigned count)
-{
-	_Alignas(struct cmsghdr) unsigned char control[CMSG_SPACE(sizeof(int) * 40)] = { 0 };
-	struct iovec iov = { (void *)(uintptr_t)bytes, len };
-	struct msghdr out = { .msg_iov = &iov, .msg_iovlen = 1 };
-	ssize_t n;
-
-	if (count) {
-		struct cmsghdr *c = (struct cmsghdr *)(void *)control;
-
-		c->cmsg_level = SOL_SOCKET;
-		c->cmsg_type = SCM_RIGHTS;
-		c->cmsg_len = CMSG_LEN(sizeof(int) * count);
-		memcpy(CMSG_DATA(c), fds, sizeof(int) * count);
-		out.msg_control = control;
-		out.msg_controllen = CMSG_SPACE(sizeof(int) * count);
-	}
-	n = sendmsg(to, &out, MSG_DONTWAIT | MSG_NOSIGNAL);
-	(void)n; /* a peer that is gone, or full */
-}
 
 /* Addresses near things that matter. */
 static uint64_t address(void)
@@ -203,9 +141,9 @@ static void message(void)
 	if (how & 0x80)
 		count = next8(&vfio_in) % 40;
 	for (unsigned i = 0; i < count; i++)
-		fds[i] = vfio_pool[i || (how & 8) ? next8(&vfio_in) % VFIO_POOL : 0];
+		fds[i] = socket_pool[i || (how & 8) ? next8(&vfio_in) % SOCKET_POOL : 0];
 	memcpy(frame, &h, sizeof(h));
-	vfio_send(peer, frame, h.size < sizeof(frame) && h.size > 0 ? h.size : sizeof(h) + len, fds,
+	socket_send(peer, frame, h.size < sizeof(frame) && h.size > 0 ? h.size : sizeof(h) + len, fds,
 		  count);
 }
 
@@ -230,44 +168,10 @@ static void answer(void)
 		frame[sizeof(h) + sizeof(a) + i] = i < 64 ? next8(&vfio_in) : 0;
 	h.size = (uint32_t)(sizeof(h) + sizeof(a) + len);
 	memcpy(frame, &h, sizeof(h));
-	vfio_send(peer, frame, h.size, NULL, 0);
+	socket_send(peer, frame, h.size, NULL, 0);
 }
 
-/* ------------------------------------------------------------ the embedder */
-
-static void owner(void)
-{
-	struct fph_device *dev = fph_vfio_user_server_device(server);
-	const struct fph_mem *mem = fph_vfio_user_server_mem(server);
-	struct fph_range out[4];
-	int n;
-
-	switch (next8(&vfio_in) % 6) {
-	case 0:
-		fph_device_start(dev);
-		break;
-	case 1:
-		fph_device_stop(dev);
-		break;
-	case 2:
-		fph_device_done(dev);
-		break;
-	default:
-		n = fph_device_poll(dev, out, 4);
-		for (int i = 0; i < n; i++) {
-			struct fph_range rest = out[i], piece;
-
-			MUST(fph_mem_piece(mem, &rest, &piece) >= 0 && piece.gpa == out[i].gpa &&
-			     piece.len == out[i].len);
-		}
-	}
-}
-
-static void run(void)
-{
-	for (int i = 0; i < MESSAGES && fph_loop_run(vfio_loop, 0) > 0; i++)
-		;
-}
+/* ------------------------------------------------------------ a program */
 
 static void honest(void)
 {
@@ -281,15 +185,15 @@ static void honest(void)
 	int ends[2];
 	ssize_t n;
 
-	vfio_pair(ends);
+	socket_pair(ends);
 	MUST(fph_vfio_user_server_adopt(server, ends[0]) == 0);
-	vfio_send(ends[1], &version, sizeof(version), NULL, 0);
-	run();
+	socket_send(ends[1], &version, sizeof(version), NULL, 0);
+	socket_run();
 	n = recv(ends[1], reply, sizeof(reply), MSG_DONTWAIT);
 	MUST(n > (ssize_t)sizeof(struct vfio_header) && reply[0] == 7 && reply[8] == VFIO_REPLY);
 	close(ends[1]);
 	for (int i = 0; i < 100 && fph_vfio_user_server_connected(server); i++)
-		run();
+		socket_run();
 	MUST(!fph_vfio_user_server_connected(server));
 }
 
@@ -298,30 +202,30 @@ static void hostile_client(uint8_t how)
 	struct fph_vfio_user_server_opts o = FPH_VFIO_USER_SERVER_OPTS_INIT;
 	int ends[2];
 
-	o.loop = vfio_loop;
+	o.loop = socket_loop;
 	o.flags = (how & 2 ? FPH_VFIO_USER_NO_MSIX : 0) | (how & 4 ? FPH_VFIO_USER_SEALED : 0);
 	o.device.offer = how & 8 ? FPH_F_RING_PACKED | FPH_F_EVENT_IDX : 0;
 	MUST(fph_vfio_user_server_open(&server, &o) == 0);
-	vfio_pair(ends);
+	socket_pair(ends);
 	peer = ends[1];
 	MUST(fph_vfio_user_server_adopt(server, ends[0]) == 0);
 	for (int i = 0; i < OPS_MAX && vfio_in.left > 0; i++) {
 		uint8_t op = next8(&vfio_in);
 
 		if (op < 8)
-			vfio_send(peer, vfio_in.at, vfio_in.left < op ? vfio_in.left : op, NULL, 0);
+			socket_send(peer, vfio_in.at, vfio_in.left < op ? vfio_in.left : op, NULL, 0);
 		else if (op < 200)
 			message();
 		else if (op < 230)
-			owner();
+			socket_owner(&vfio_in, fph_vfio_user_server_device(server));
 		else
-			vfio_ram[next16(&vfio_in) * 64u % RAM_LEN] = next8(&vfio_in);
-		run();
+			socket_ram[next16(&vfio_in) * 64u % RAM_LEN] = next8(&vfio_in);
+		socket_run();
 		answer();
 	}
 	close(peer);
 	for (int i = 0; i < 100 && fph_vfio_user_server_connected(server); i++)
-		run();
+		socket_run();
 	MUST(!fph_vfio_user_server_connected(server));
 	honest();
 	fph_vfio_user_server_close(server);
@@ -333,13 +237,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	int lowest;
 
 	vfio_in = (struct input){ data, size };
-	set_up();
-	lowest = lowest_free();
+	socket_set_up();
+	lowest = socket_lowest_free();
 	how = next8(&vfio_in);
 	if (how & 1)
 		vfio_hostile_server(how);
 	else
 		hostile_client(how);
-	MUST(lowest_free() == lowest);
+	MUST(socket_lowest_free() == lowest);
 	return 0;
 }

@@ -32,7 +32,7 @@ static void make_function(uint8_t how)
 	struct fph_device_opts d = FPH_DEVICE_OPTS_INIT;
 	struct fph_pci_device_opts p = FPH_PCI_DEVICE_OPTS_INIT;
 
-	region = (struct fph_region){ RAM_GPA, RAM_LEN, vfio_ram, 0 };
+	region = (struct fph_region){ RAM_GPA, RAM_LEN, socket_ram, 0 };
 	mem = (struct fph_mem){ &region, 1 };
 	d.mem = &mem;
 	d.interrupt = on_interrupt;
@@ -127,7 +127,7 @@ static void ask_for_memory(void)
 		m.h.command = VFIO_DMA_WRITE;
 		m.h.size += (uint32_t)(m.a.count % 65);
 	}
-	vfio_send(peer, &m, m.h.size, NULL, 0);
+	socket_send(peer, &m, m.h.size, NULL, 0);
 }
 
 static void reply(const struct vfio_header *asked, const unsigned char *body)
@@ -157,9 +157,9 @@ static void reply(const struct vfio_header *asked, const unsigned char *body)
 	if (how == 8)
 		h.size = next32(&vfio_in);
 	memcpy(frame, &h, sizeof(h));
-	vfio_send(peer, frame, sizeof(h) + len, vfio_pool, how == 9 ? VFIO_POOL : 0);
+	socket_send(peer, frame, sizeof(h) + len, socket_pool, how == 9 ? SOCKET_POOL : 0);
 	if (how == 10)
-		vfio_send(peer, frame, sizeof(h) + len, NULL, 0);
+		socket_send(peer, frame, sizeof(h) + len, NULL, 0);
 }
 
 static void hang_up(void)
@@ -211,7 +211,7 @@ static void live(struct fph_vfio_user_client *client)
 	struct fph_range page = { RAM_GPA + RAM_LEN / 2, 4096 }, out[4];
 
 	o.bus = fph_vfio_user_client_bus(client);
-	o.ring = (struct fph_region){ RAM_GPA, 65536, vfio_ram, 0 };
+	o.ring = (struct fph_region){ RAM_GPA, 65536, socket_ram, 0 };
 	o.slots = slots;
 	o.ring_size = 16;
 	MUST(fph_guest_init(&guest, &o) == 0);
@@ -234,7 +234,7 @@ static void live(struct fph_vfio_user_client *client)
 			fph_device_poll(&device, out, 4);
 			break;
 		case 5:
-			fph_loop_run(vfio_loop, 0);
+			fph_loop_run(socket_loop, 0);
 			break;
 		case 6:
 			fph_vfio_user_client_reset(client);
@@ -256,22 +256,22 @@ static void live(struct fph_vfio_user_client *client)
 void vfio_hostile_server(uint8_t how)
 {
 	struct fph_vfio_user_client_opts o = FPH_VFIO_USER_CLIENT_OPTS_INIT;
-	struct fph_vfio_user_region r = { RAM_GPA, RAM_LEN, vfio_ram, vfio_pool[0], 0 };
+	struct fph_vfio_user_region r = { RAM_GPA, RAM_LEN, socket_ram, socket_pool[0], 0 };
 	struct fph_vfio_user_client *client;
 	int ends[2];
 
 	if (how & 16)
 		r.fd = -1;
-	memset(vfio_ram, 0, 65536);
+	memset(socket_ram, 0, 65536);
 	make_function(how);
 	answers = 0;
-	o.loop = vfio_loop;
+	o.loop = socket_loop;
 	o.regions = &r;
 	o.region_count = 1;
 	o.timeout_ms = 1000;
 	o.flags = how & 8 ? FPH_VFIO_USER_POSTED : 0;
 	MUST(fph_vfio_user_client_open(&client, &o) == 0);
-	vfio_pair(ends);
+	socket_pair(ends);
 	peer = ends[1];
 	if (fph_vfio_user_client_adopt(client, ends[0]) == 0)
 		live(client);
