@@ -1,58 +1,40 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * lib/shm.h, word for word, on relacy's memory.  Included by the compiler before each file of the
+ * library that is explored: the guard makes the true one empty.
+ */
 #ifndef FPH_SHARED_ACCESS_H
 #define FPH_SHARED_ACCESS_H
 
-#include <stddef.h>
-#include <stdint.h>
+#include "ordering.h"
+#include <stdlib.h>
 
-/*
- * Stands in for lib/shm.h, whose guard it takes, while the library's rings are compiled as
- * C++: each access to shared memory is one of relacy's, which gives back any value that the
- * memory model of C++11 allows.  ordering.cpp
- */
-uint16_t order_ld16(const void *p, bool acquire);
-uint32_t order_ld32(const void *p, bool acquire);
-void order_st16(void *p, uint16_t v, bool release);
-void order_st32(void *p, uint32_t v, bool release);
-void fph_full_barrier();
+#define ORDER_LD(type, at, order) \
+	((type)order_load((at), sizeof(type), (order), __FILE__, __LINE__, __func__))
+#define ORDER_ST(type, at, value, order) \
+	order_store((at), sizeof(type), (type)(value), (order), __FILE__, __LINE__, __func__)
 
-static inline uint16_t fph_ld16(const void *p)
-{
-	return order_ld16(p, false);
-}
-static inline uint16_t fph_ld16_acquire(const void *p)
-{
-	return order_ld16(p, true);
-}
-static inline uint32_t fph_ld32(const void *p)
-{
-	return order_ld32(p, false);
-}
-static inline uint32_t fph_ld32_acquire(const void *p)
-{
-	return order_ld32(p, true);
-}
-static inline void fph_st16(void *p, uint16_t v)
-{
-	order_st16(p, v, false);
-}
-static inline void fph_st16_release(void *p, uint16_t v)
-{
-	order_st16(p, v, true);
-}
-static inline void fph_st32(void *p, uint32_t v)
-{
-	order_st32(p, v, false);
-}
-static inline void fph_st32_release(void *p, uint32_t v)
-{
-	order_st32(p, v, true);
-}
+#define fph_ld16(at)		    ORDER_LD(uint16_t, at, ORDER_RELAXED)
+#define fph_ld32(at)		    ORDER_LD(uint32_t, at, ORDER_RELAXED)
+#define fph_ld64(at)		    ORDER_LD(uint64_t, at, ORDER_RELAXED)
+#define fph_ld16_acquire(at)	    ORDER_LD(uint16_t, at, ORDER_ACQUIRE)
+#define fph_ld32_acquire(at)	    ORDER_LD(uint32_t, at, ORDER_ACQUIRE)
 
+#define fph_st16(at, value)	    ORDER_ST(uint16_t, at, value, ORDER_RELAXED)
+#define fph_st32(at, value)	    ORDER_ST(uint32_t, at, value, ORDER_RELAXED)
+#define fph_st64(at, value)	    ORDER_ST(uint64_t, at, value, ORDER_RELAXED)
+#define fph_st16_release(at, value) ORDER_ST(uint16_t, at, value, ORDER_RELEASE)
+#define fph_st32_release(at, value) ORDER_ST(uint32_t, at, value, ORDER_RELEASE)
+
+#define fph_full_barrier()	    order_fence(__FILE__, __LINE__, __func__)
+
+/* Of unaligned tables only, which no scenario has. */
 static inline void fph_ld_bytes(void *to, const void *from, size_t len)
 {
-	for (size_t i = 0; i < len; i += 4) /* words: tables of descriptors */
-		*(uint32_t *)((unsigned char *)to + i) = fph_ld32((const unsigned char *)from + i);
+	(void)to;
+	(void)from;
+	(void)len;
+	abort();
 }
 
 static inline uint32_t fph_ld32_bytes(const unsigned char *p)
@@ -60,16 +42,10 @@ static inline uint32_t fph_ld32_bytes(const unsigned char *p)
 	return p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
 }
 
-/* As on a host of 32 bits: two words. */
-static inline uint64_t fph_ld64(const void *p)
+static inline void fph_st32_bytes(unsigned char *p, uint32_t v)
 {
-	return fph_ld32(p) | (uint64_t)fph_ld32((const unsigned char *)p + 4) << 32;
-}
-
-static inline void fph_st64(void *p, uint64_t v)
-{
-	fph_st32(p, (uint32_t)v);
-	fph_st32((unsigned char *)p + 4, (uint32_t)(v >> 32));
+	for (unsigned i = 0; i < 4; i++)
+		p[i] = (unsigned char)(v >> (8 * i));
 }
 
 #endif
