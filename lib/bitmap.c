@@ -81,41 +81,52 @@ static uint64_t clear_bits(uint64_t *word, uint64_t mask)
 
 typedef uint64_t pair __attribute__((vector_size(16), aligned(8), may_alias));
 
-static uint64_t clear_words(uint64_t *words, uint64_t n)
+/* Apart, as what follows: the usual block shall not pay for their registers. */
+__attribute__((noinline)) static uint64_t count_run(const uint64_t *words)
+{
+	uint64_t n = 0;
+
+	for (unsigned i = 0; i < RUN; i++)
+		n += popcount(words[i]);
+	return n;
+}
+
+static inline uint64_t clear_run(uint64_t *words)
+{
+	pair *p = (pair *)words, all = p[0] & p[1] & p[2] & p[3], any;
+	uint64_t changed = 64u * RUN;
+
+	if ((all[0] & all[1]) != ~UINT64_C(0)) {
+		any = p[0] | p[1] | p[2] | p[3];
+		if (!(any[0] | any[1]))
+			return 0;
+		changed = count_run(words);
+	}
+	p[0] = p[1] = p[2] = p[3] = (pair){ 0, 0 };
+	return changed;
+}
+
+__attribute__((noinline)) static uint64_t clear_rest(uint64_t *words, uint64_t n)
 {
 	uint64_t changed = 0;
 
-	for (; n >= RUN; n -= RUN, words += RUN) {
-		pair *p = (pair *)words, all = p[0] & p[1] & p[2] & p[3];
-
-		if ((all[0] & all[1]) == ~UINT64_C(0)) {
-			changed += 64u * RUN;
-		} else {
-			pair any = p[0] | p[1] | p[2] | p[3];
-
-			if (!(any[0] | any[1]))
-				continue;
-			for (unsigned i = 0; i < RUN; i++)
-				changed += popcount(words[i]);
-		}
-		p[0] = p[1] = p[2] = p[3] = (pair){ 0, 0 };
-	}
 	for (; n; n--, words++)
 		changed += clear_bits(words, ~UINT64_C(0));
 	return changed;
 }
 
-uint64_t fph_bitmap_clear(struct fph_bitmap *map, struct fph_range range)
+static inline uint64_t clear_words(uint64_t *words, uint64_t n)
+{
+	uint64_t changed = 0;
+
+	for (; n >= RUN; n -= RUN, words += RUN)
+		changed += clear_run(words);
+	return n ? changed + clear_rest(words, n) : changed;
+}
+
+__attribute__((noinline)) static uint64_t clear_part(struct fph_bitmap *map, struct fph_range range)
 {
 	uint64_t first, end, changed = 0, *word, *last;
-	unsigned shift = map->shift + 6u;
-
-	/* Whole words inside the map: what a hint mostly is. */
-	first = range.gpa - map->base;
-	if (shift < 64 && !((first | range.len) & ((UINT64_C(1) << shift) - 1)) &&
-	    first >> shift < map->pages / 64 &&
-	    range.len >> shift <= map->pages / 64 - (first >> shift))
-		return clear_words(map->words + (first >> shift), range.len >> shift);
 
 	if (!span(map, range, true, &first, &end))
 		return 0;
@@ -129,6 +140,19 @@ uint64_t fph_bitmap_clear(struct fph_bitmap *map, struct fph_range range)
 	if (end % 64)
 		changed += clear_bits(last, ~(~UINT64_C(0) << (end % 64)));
 	return changed;
+}
+
+uint64_t fph_bitmap_clear(struct fph_bitmap *map, struct fph_range range)
+{
+	uint64_t first = range.gpa - map->base;
+	unsigned shift = map->shift + 6u;
+
+	/* Whole words inside the map: what a hint mostly is. */
+	if (shift < 64 && !((first | range.len) & ((UINT64_C(1) << shift) - 1)) &&
+	    first >> shift < map->pages / 64 &&
+	    range.len >> shift <= map->pages / 64 - (first >> shift))
+		return clear_words(map->words + (first >> shift), range.len >> shift);
+	return clear_part(map, range);
 }
 
 bool fph_bitmap_test(const struct fph_bitmap *map, uint64_t gpa)
