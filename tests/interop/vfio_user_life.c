@@ -4,8 +4,11 @@
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <signal.h>
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 /* Guests, QEMUs and servers that end, and what comes after them. */
@@ -284,4 +287,91 @@ Test(vfio_user, leaves_qemu_alive_when_the_server_ends_in_mid_round)
 		expect_alive(&vm);
 		vm_close(&vm);
 	}
+}
+
+/* What a server in a process of its own does; it tells when its driver is there, or has hinted. */
+static void serve_apart(struct vm *vm, const struct vm_opts *opts, bool middle, int told)
+{
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	if (fph_loop_open(&vm->loop, 0) < 0)
+		_exit(1);
+	vm_listen(vm, opts);
+	if (write(told, "", 1) != 1)
+		_exit(1);
+	while (!vm_has_driver(vm))
+		vm_pump(vm, 100);
+	if (middle)
+		vm_begin_round(vm);
+	if (write(told, "", 1) != 1)
+		_exit(1);
+	for (;;)
+		vm_pump(vm, 1000);
+}
+
+static void wait_told(int told, const char *what)
+{
+	struct pollfd ready = { .fd = told, .events = POLLIN };
+	char byte;
+
+	cr_assert(poll(&ready, 1, (int)(WAIT_US / 1000)) == 1, "no %s", what);
+	cr_assert(read(told, &byte, 1) == 1, "the server ended before its %s", what);
+}
+
+/* QEMU and its guest beside a server that is killed, with what it has in its socket. */
+static void open_and_kill(struct vm *vm, const struct vm_opts *opts, bool middle)
+{
+	int told[2], status;
+	pid_t server;
+
+	vm_serve(vm, opts);
+	vm_hang_up(vm);
+	cr_assert(pipe(told) == 0);
+	server = fork();
+	cr_assert(server >= 0);
+	if (server == 0)
+		serve_apart(vm, opts, middle, told[1]);
+	close(told[1]);
+	wait_told(told[0], "socket");
+	vm_boot(vm, opts);
+	wait_told(told[0], middle ? "hint" : "driver");
+	if (!middle)
+		vm_until_up(vm, 1);
+	cr_assert(kill(server, SIGKILL) == 0);
+	cr_assert(waitpid(server, &status, 0) == server);
+	close(told[0]);
+	cr_assert(access(vm->path, F_OK) == 0, "a server that is killed leaves its socket");
+}
+
+Test(vfio_user, leaves_qemu_alive_when_the_server_is_killed_and_is_started_again)
+{
+	const struct vm_opts opts = { .qemu = { .append = QUICK, .device = PORT } };
+	struct vm vm;
+
+	open_and_kill(&vm, &opts, false);
+	expect_alive(&vm);
+
+	vm_listen(&vm, &opts);
+	plug(&vm, "another", "root0");
+	works(&vm, "server after a killed one");
+	vm_close(&vm);
+}
+
+/*
+ * With messages on their way QEMU mostly aborts (error_setv, in its own code), which no server can help
+ * that is dead.  What it can: the next one serves on the same socket, and the next guest.
+ */
+Test(vfio_user, serves_the_next_qemu_after_the_server_was_killed_in_mid_round)
+{
+	const struct vm_opts opts = { .qemu.append = SLOW };
+	struct vm vm;
+
+	open_and_kill(&vm, &opts, true);
+	vm_kill(&vm);
+
+	vm_listen(&vm, &opts);
+	vm_boot(&vm, &opts);
+	vm_until(&vm, vm_has_driver, "driver");
+	vm_until_up(&vm, 1);
+	works(&vm, "QEMU and server anew");
+	vm_close(&vm);
 }
