@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+#include "../output.h"
 #include "options.h"
 
 #include <signal.h>
@@ -68,10 +69,16 @@ int main(int argc, char **argv)
 	setvbuf(stderr, NULL, _IOLBF, 512);
 	switch (options.command) {
 	case COMMAND_AGENT:
-		return agent_main(&options);
+		status = agent_main(&options);
+		break;
 	case COMMAND_VMM:
-		return vmm_main(&options);
+		status = vmm_main(&options);
+		break;
 	default:
-		return supervise_main(&options);
+		status = supervise_main(&options);
 	}
+	/* Of the two that it supervises, the supervisor writes to the same place. */
+	if (options.board_fd < 0 && !output_is_written("fph-agent") && !status)
+		return EXIT_CANNOT;
+	return status;
 }

@@ -165,8 +165,8 @@ static const char help[] =
 	"\n"
 	"fph-agent COMMAND --help tells more.\n"
 	"\n"
-	"Exit status: 0 nothing was lost, 1 something was, 2 bad option, 3 it could not run,\n"
-	"130 interrupted.\n";
+	"Exit status: 0 nothing was lost, 1 something was, 2 bad option, 3 it could not run, or not\n"
+	"write its result, 130 interrupted.\n";
 
 __attribute__((format(printf, 1, 2))) static int bad(const char *format, ...)
 {

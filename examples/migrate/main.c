@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+#include "../output.h"
 #include "report.h"
 
 #include <errno.h>
@@ -130,5 +131,5 @@ int main(int argc, char **argv)
 	status = exit_status(err, results);
 	free(results[0].fate);
 	free(results[1].fate);
-	return status;
+	return output_is_written("fph-migrate") || status ? status : EXIT_CANNOT;
 }

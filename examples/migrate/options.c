@@ -78,7 +78,7 @@ static const char help[] =
 	"  --help, --version\n"
 	"\n"
 	"Exit status: 0 all proofs hold, 1 a proof failed, 2 bad option, 3 it could not\n"
-	"run, 130 interrupted.\n";
+	"run, or not write its result, 130 interrupted.\n";
 
 __attribute__((format(printf, 1, 2))) static int bad(const char *format, ...)
 {

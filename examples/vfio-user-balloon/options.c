@@ -84,7 +84,7 @@ static const char help[] =
 	"SIGUSR1 does what start does, SIGUSR2 what stop and done do.\n"
 	"\n"
 	"Exit status: 0 all went well, 1 a snapshot, a round or a command failed, 2 bad option,\n"
-	"3 it could not run.\n";
+	"3 it could not run, or not write an answer.\n";
 
 __attribute__((format(printf, 1, 2))) static int bad(const char *format, ...)
 {

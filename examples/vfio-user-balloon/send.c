@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+#include "../output.h"
 #include "command.h"
 #include "control.h"
 
@@ -59,5 +60,7 @@ int control_send(const struct options *options)
 	if (!answered)
 		return cannot("--control %s: it went away without an answer", options->control);
 	puts(text);
+	if (!output_is_written("fph-vfio-user-balloon"))
+		return EXIT_CANNOT;
 	return !strncmp(text, "ok", 2) || strstr(text, "\"ok\": true") ? EXIT_OK : EXIT_FAILED;
 }

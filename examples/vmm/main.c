@@ -4,6 +4,7 @@
  * KVM and moves it to another process, without hints; then the same with hints.  Read
  * machine_abi.h, machine.c, migrate.c, guest/main.c, in this order.
  */
+#include "../output.h"
 #include "migrate.h"
 #include <errno.h>
 #include <getopt.h>
@@ -17,6 +18,7 @@
 #include <unistd.h>
 
 #define EXIT_USAGE 2
+#define EXIT_CANNOT 3
 #define EXIT_NO_KVM 77
 
 static const char usage[] =
@@ -39,7 +41,7 @@ static const char usage[] =
 	"  --help, --version\n"
 	"\n"
 	"Exit status: 0 nothing lost; 1 something lost, or a migration failed; 2 wrong usage;\n"
-	"77 no KVM.\n";
+	"3 the result could not be written; 77 no KVM.\n";
 
 static int bad(const char *format, const char *what)
 {
@@ -105,6 +107,7 @@ static int parse(int argc, char **argv, struct options *o, struct choice *choice
 	};
 	int c, rc = 0;
 
+	opterr = 0;
 	while (rc == 0 && (c = getopt_long(argc, argv, "", longs, NULL)) != -1) {
 		switch (c) {
 		case 'm':
@@ -141,7 +144,7 @@ static int parse(int argc, char **argv, struct options *o, struct choice *choice
 			fputs(usage, stdout);
 			return -1;
 		default:
-			return EXIT_USAGE; /* getopt has said why */
+			return bad("%s is no option, or lacks its value", argv[optind - 1]);
 		}
 	}
 	if (rc == 0 && optind < argc)
@@ -250,5 +253,6 @@ int main(int argc, char **argv)
 			return rc == -ENODEV ? EXIT_NO_KVM : 1;
 		n++;
 	}
-	return report(&o, outcomes, n);
+	rc = report(&o, outcomes, n);
+	return output_is_written("fph-vmm") || rc ? rc : EXIT_CANNOT;
 }
