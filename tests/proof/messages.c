@@ -29,6 +29,22 @@ static inline ssize_t any_recvmsg(const struct msghdr *in)
 	return (ssize_t)any_up_to(iov->iov_len);
 }
 
+#ifndef SHM
+#include <unix/fds.h>
+
+int fph_fds_take(struct fph_fds *fds, struct msghdr *in)
+{
+	(void)in;
+	fds->count = (unsigned)any_up_to(FPH_FDS_MAX);
+	return ANY(bool) ? -E2BIG : 0;
+}
+
+void fph_fds_close(struct fph_fds *fds)
+{
+	fds->count = 0;
+}
+#endif
+
 #ifdef VFIO
 #include <vfio_user/conn.h>
 
@@ -45,18 +61,6 @@ static struct vfio_header any_header(void)
 #include <vfio_user/conn.c>
 
 #define BODY FPH_VFIO_BODY_MAX
-
-int fph_fds_take(struct fph_fds *fds, struct msghdr *in)
-{
-	(void)in;
-	fds->count = (unsigned)any_up_to(FPH_FDS_MAX);
-	return ANY(bool) ? -E2BIG : 0;
-}
-
-void fph_fds_close(struct fph_fds *fds)
-{
-	fds->count = 0;
-}
 
 /* Between two reads: in a header, or in the body of a message that may be. */
 static bool is_conn(const struct fph_vfio_conn *conn)
@@ -122,18 +126,6 @@ static struct vu_header any_header(void)
 #include <vhost_user/conn.c>
 
 static bool dropped, whole;
-
-int fph_fds_take(struct fph_fds *fds, struct msghdr *in)
-{
-	(void)in;
-	fds->count = (unsigned)any_up_to(FPH_FDS_MAX);
-	return ANY(bool) ? -E2BIG : 0;
-}
-
-void fph_fds_close(struct fph_fds *fds)
-{
-	fds->count = 0;
-}
 
 ssize_t sendmsg(int fd, const struct msghdr *out, int flags)
 {
