@@ -188,6 +188,9 @@ static void whim(struct guest *g)
 		let_go(g);
 		break;
 	default:
+		/* Often, so that deaths in the middle of it are not rare. */
+		if (g->wire->plug && once_in(&g->rng, 50))
+			change_map(g);
 		break;
 	}
 }

@@ -78,20 +78,30 @@ static int change(struct front *front, uint32_t region, uint32_t request, int fd
 {
 	struct vu_mem_reg reg = { .region = front_region(front, region) };
 
-	front->plugged ^= 1u << region;
 	if (!front->slots)
 		return front_show_table(front);
 	return front_ask(front, request, &reg, sizeof(reg), fd);
 }
 
+/* What did not come to an answer is not there: the next connection shows the rest. */
 static int plug(void *end, uint32_t region)
 {
-	return change(end, region, VU_ADD_MEM_REG, ((struct front *)end)->soak->memory_fd);
+	struct front *front = end;
+	int rc;
+
+	front->plugged |= 1u << region;
+	rc = change(front, region, VU_ADD_MEM_REG, front->soak->memory_fd);
+	if (rc)
+		front->plugged &= ~(1u << region);
+	return rc;
 }
 
 static int unplug(void *end, uint32_t region)
 {
-	return change(end, region, VU_REM_MEM_REG, -1);
+	struct front *front = end;
+
+	front->plugged &= ~(1u << region);
+	return change(front, region, VU_REM_MEM_REG, -1);
 }
 
 const struct guest_wire guest_by_vhost_user = {
