@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define WAIT_US UINT64_C(20000000)
+#define WAIT_US UINT64_C(90000000)
 #define BATCH	32u
 
 /* ------------------------------------------------------------ life */

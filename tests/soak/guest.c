@@ -197,9 +197,19 @@ static void whim(struct guest *g)
 
 /* ------------------------------------------------------------ rounds */
 
+/* A clock that stands still while we do, by SIGSTOP or with the whole machine. */
+static uint64_t clock_us(struct guest *g)
+{
+	uint64_t now = now_ns(), since = now - g->looked_ns;
+
+	g->looked_ns = now;
+	g->clock_us += (since < 100 * MS ? since : 100 * MS) / 1000;
+	return g->clock_us;
+}
+
 static void serve(struct guest *g)
 {
-	int rc = fph_guest_step(&g->guest, now_ns() / 1000);
+	int rc = fph_guest_step(&g->guest, clock_us(g));
 
 	if (rc == -EPROTO && g->wire->connected(g->end))
 		violation(g->soak->board, "guest: the device broke a rule: %s",

@@ -24,6 +24,8 @@ struct guest {
 	bool leaving; /* the session ends with that */
 	unsigned reset_in; /* turns */
 	uint64_t retry_ns;
+	uint64_t looked_ns; /* when clock_us was put forward */
+	uint64_t clock_us;
 	struct holdings holdings;
 
 	uint64_t held;	 /* pages that are out of use */
